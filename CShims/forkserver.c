@@ -1,0 +1,1 @@
+#include "mp_forkserver.h"

@@ -1,0 +1,13 @@
+// The C layer of Multiprocessing: only what Swift cannot say, and no policy. One header for each subject.
+#ifndef MP_CMULTIPROCESSING_H
+#define MP_CMULTIPROCESSING_H
+
+#include "mp_affinity.h"
+#include "mp_forkserver.h"
+#include "mp_image.h"
+#include "mp_memory.h"
+#include "mp_numa.h"
+#include "mp_process.h"
+#include "mp_sync.h"
+
+#endif

@@ -1,0 +1,5 @@
+// affinity
+#ifndef MP_AFFINITY_H
+#define MP_AFFINITY_H
+
+#endif

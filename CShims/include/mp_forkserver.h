@@ -1,0 +1,5 @@
+// forkserver
+#ifndef MP_FORKSERVER_H
+#define MP_FORKSERVER_H
+
+#endif

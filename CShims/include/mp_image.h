@@ -1,0 +1,5 @@
+// image
+#ifndef MP_IMAGE_H
+#define MP_IMAGE_H
+
+#endif

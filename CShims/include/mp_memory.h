@@ -1,0 +1,5 @@
+// memory
+#ifndef MP_MEMORY_H
+#define MP_MEMORY_H
+
+#endif

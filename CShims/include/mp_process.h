@@ -1,0 +1,5 @@
+// process
+#ifndef MP_PROCESS_H
+#define MP_PROCESS_H
+
+#endif

@@ -1,0 +1,5 @@
+// sync
+#ifndef MP_SYNC_H
+#define MP_SYNC_H
+
+#endif

@@ -1,0 +1,64 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// Warnings are errors in everything this package owns.
+let strictSwift: [SwiftSetting] = [
+    .treatAllWarnings(as: .error),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+]
+let strictC: [CSetting] = [
+    .treatAllWarnings(as: .error),
+    .define("_GNU_SOURCE"),
+]
+
+/// A room of the library: its name is its folder below Sources, and it may import only what it lists here.
+func room(_ name: String, _ below: String...) -> Target {
+    .target(name: name, dependencies: below.map { .byName(name: $0) }, swiftSettings: strictSwift)
+}
+
+/// The tests of one room.
+func tests(_ name: String, _ under: String...) -> Target {
+    .testTarget(
+        name: name + "Tests", dependencies: ([name, "TestSupport"] + under).map { .byName(name: $0) },
+        swiftSettings: strictSwift)
+}
+
+/// One listing of the tutorial.
+func listing(_ name: String) -> Target {
+    .executableTarget(
+        name: name, dependencies: ["Multiprocessing", "CMultiprocessing"], path: "Sources/Tour/\(name)",
+        swiftSettings: strictSwift)
+}
+
+let package = Package(
+    name: "Multiprocessing",
+    products: [
+        .library(name: "Multiprocessing", targets: ["Multiprocessing"]),
+    ],
+    targets: [
+        .target(
+            name: "CMultiprocessing", path: "CShims", cSettings: strictC,
+            linkerSettings: [.linkedLibrary("numa"), .linkedLibrary("dl")]),
+        room("SystemLayer", "CMultiprocessing"),
+        room("MachineTopology", "SystemLayer"),
+        room("BinaryCoding"),
+        room("SharedState", "BinaryCoding", "SystemLayer"),
+        room("WorkTransfer", "BinaryCoding", "SystemLayer"),
+        room("WorkerSupervision", "WorkTransfer", "SharedState", "BinaryCoding", "MachineTopology", "SystemLayer"),
+        room("Multiprocessing", "WorkerSupervision", "WorkTransfer", "SharedState", "BinaryCoding", "MachineTopology"),
+
+        .target(
+            name: "TestSupport", dependencies: ["SystemLayer"], path: "Tests/TestSupport", swiftSettings: strictSwift),
+        tests("SystemLayer"),
+        tests("MachineTopology"),
+        tests("BinaryCoding"),
+        tests("SharedState"),
+        tests("WorkTransfer", "BinaryCoding"),
+        tests("WorkerSupervision"),
+        tests("Multiprocessing"),
+    ],
+    swiftLanguageModes: [.v6],
+    cLanguageStandard: .gnu17
+)

@@ -1,0 +1,32 @@
+/// Takes bytes from memory that may hold anything: every read is checked, and throws where the bytes end early.
+package struct ByteReader {
+    package let bytes: UnsafeRawBufferPointer
+    package private(set) var offset = 0
+
+    /// - Parameter bytes: borrowed; must stay valid and unchanged while the reader is used.
+    package init(_ bytes: UnsafeRawBufferPointer) { self.bytes = bytes }
+
+    package var remaining: Int { bytes.count - offset }
+
+    /// The next `n` bytes, in place.
+    @inline(__always)
+    package mutating func take(_ n: Int) throws(EndOfBytes) -> UnsafeRawBufferPointer {
+        guard n >= 0, n <= bytes.count - offset else { throw EndOfBytes(needed: n, available: remaining) }
+        defer { offset += n }
+        return UnsafeRawBufferPointer(rebasing: bytes[offset..<offset + n])
+    }
+
+    /// A trivial value from its bytes in memory. Only for types of which every bit pattern is a value.
+    @inline(__always)
+    package mutating func read<T: BitwiseCopyable>(_ type: T.Type = T.self) throws(EndOfBytes) -> T {
+        try take(MemoryLayout<T>.size).loadUnaligned(as: T.self)
+    }
+}
+
+/// The bytes end before the value they should hold.
+package struct EndOfBytes: Error, CustomStringConvertible {
+    package let needed: Int
+    package let available: Int
+
+    package var description: String { "needs \(needed) more bytes, \(available) are left" }
+}
