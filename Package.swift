@@ -44,7 +44,7 @@ let package = Package(
         room("SystemLayer", "CMultiprocessing"),
         room("MachineTopology", "SystemLayer"),
         room("BinaryCoding"),
-        room("SharedState", "BinaryCoding", "SystemLayer"),
+        room("SharedState", "BinaryCoding", "SystemLayer", "CMultiprocessing"),
         room("WorkTransfer", "BinaryCoding", "SystemLayer"),
         room("WorkerSupervision", "WorkTransfer", "SharedState", "BinaryCoding", "MachineTopology", "SystemLayer"),
         room("Multiprocessing", "WorkerSupervision", "WorkTransfer", "SharedState", "BinaryCoding", "MachineTopology"),

@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -18,6 +19,11 @@ int mp_futex_wait(const void *word, uint32_t expected, int64_t nanoseconds) {
 int mp_futex_wake(const void *word, int count) {
     int woken = (int)syscall(SYS_futex, word, FUTEX_WAKE, count, NULL, NULL, 0);
     return woken < 0 ? -errno : woken;
+}
+
+int mp_event_create(void) {
+    int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    return fd < 0 ? -errno : fd;
 }
 
 uint64_t mp_now(void) {

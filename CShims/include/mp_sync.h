@@ -12,6 +12,9 @@ int mp_futex_wait(const void *word, uint32_t expected, int64_t nanoseconds);
 /// Wakes up to `count` sleepers of any process that maps the word. Returns how many.
 int mp_futex_wake(const void *word, int count);
 
+/// A descriptor (eventfd, close-on-exec, non-blocking) by which one thread wakes another out of `poll`.
+int mp_event_create(void);
+
 /// Nanoseconds of CLOCK_MONOTONIC.
 uint64_t mp_now(void);
 
