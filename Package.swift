@@ -42,7 +42,7 @@ let package = Package(
             name: "CMultiprocessing", path: "CShims", cSettings: strictC,
             linkerSettings: [.linkedLibrary("numa"), .linkedLibrary("dl")]),
         room("SystemLayer", "CMultiprocessing"),
-        room("MachineTopology", "SystemLayer"),
+        room("MachineTopology", "SystemLayer", "CMultiprocessing"),
         room("BinaryCoding"),
         room("SharedState", "BinaryCoding", "SystemLayer", "CMultiprocessing"),
         room("WorkTransfer", "BinaryCoding", "SystemLayer"),
