@@ -45,7 +45,7 @@ let package = Package(
         room("MachineTopology", "SystemLayer"),
         room("BinaryCoding"),
         room("SharedState", "BinaryCoding", "SystemLayer"),
-        room("WorkTransfer", "BinaryCoding", "SystemLayer"),
+        room("WorkTransfer", "BinaryCoding", "SystemLayer", "CMultiprocessing"),
         room("WorkerSupervision", "WorkTransfer", "SharedState", "BinaryCoding", "MachineTopology", "SystemLayer"),
         room("Multiprocessing", "WorkerSupervision", "WorkTransfer", "SharedState", "BinaryCoding", "MachineTopology"),
 
