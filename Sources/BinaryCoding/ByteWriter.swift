@@ -2,7 +2,7 @@
 ///
 /// The writer knows nothing of where its memory comes from: a subclass overrides ``grow(minimumCapacity:)``.
 /// Not thread-safe: one writer belongs to one encoding at a time.
-package class ByteWriter {
+open class ByteWriter {
     package final private(set) var base: UnsafeMutableRawPointer
     package final private(set) var capacity: Int
     /// How many bytes have been written.
@@ -18,7 +18,7 @@ package class ByteWriter {
 
     /// Called when `minimumCapacity` bytes are needed and the memory holds fewer: returns larger memory whose first `count` bytes are what was
     /// written so far. Throws when there is no more to be had.
-    package func grow(minimumCapacity: Int) throws -> UnsafeMutableRawBufferPointer {
+    open func grow(minimumCapacity: Int) throws -> UnsafeMutableRawBufferPointer {
         preconditionFailure("a ByteWriter subclass overrides grow(minimumCapacity:)")
     }
 
@@ -84,12 +84,12 @@ extension ByteWriter {
 }
 
 /// A writer into heap memory of its own.
-package final class HeapByteWriter: ByteWriter {
+public final class HeapByteWriter: ByteWriter {
     package init(capacity: Int = 64) {
         super.init(.allocate(byteCount: max(capacity, 1), alignment: 16))
     }
 
-    package override func grow(minimumCapacity: Int) throws -> UnsafeMutableRawBufferPointer {
+    override public func grow(minimumCapacity: Int) throws -> UnsafeMutableRawBufferPointer {
         let larger = UnsafeMutableRawBufferPointer.allocate(byteCount: max(minimumCapacity, capacity * 2), alignment: 16)
         larger.copyMemory(from: written)
         base.deallocate()

@@ -1,0 +1,40 @@
+public import BinaryCoding
+package import SharedState
+
+/// A writer into a slot's own few bytes, and from there into a block of the arena when they do not suffice.
+public final class ArenaByteWriter: ByteWriter {
+    private let arena: Arena
+    /// The block it has grown into, at an offset of the arena; 0 while the first memory holds everything.
+    package private(set) var block = 0
+
+    package init(_ memory: UnsafeMutableRawBufferPointer, in arena: Arena) {
+        self.arena = arena
+        super.init(memory)
+    }
+
+    override public func grow(minimumCapacity: Int) throws -> UnsafeMutableRawBufferPointer {
+        let size = max(minimumCapacity, 2 * capacity)
+        let larger = try arena.allocate(size)
+        let memory = UnsafeMutableRawBufferPointer(start: arena.base + larger, count: arena.capacity(ofBlockAt: larger) ?? size)
+        memory.copyMemory(from: written)
+        if block != 0 { arena.free(block) }
+        block = larger
+        return memory
+    }
+
+    /// Appends the places of the shared objects that were written, for the receiver to hold on to before anybody decodes. Returns how many there are.
+    package func appendHandles() throws -> UInt32 {
+        for case let object as any SharedObject in retained { try append(object.handle) }
+        return UInt32(retained.count)
+    }
+
+    /// Frees what it has written.
+    package func discard() {
+        removeAll()
+        if block != 0 { arena.free(block) }
+        block = 0
+    }
+
+    /// Hands the block to whoever reads the bytes: from here on it is theirs to free.
+    package func relinquish() -> (bytes: Int, block: Int) { (count, block) }
+}

@@ -1,0 +1,40 @@
+import Glibc
+import Synchronization
+import SystemLayer
+
+/// What happens at the process's normal exit: work that was promised to be finished is, then the fork server and all workers are ended and waited for, so that
+/// nothing outlives the program.
+package enum ExitHooks {
+    private static let lock = HostLock()
+    private nonisolated(unsafe) static var registeredIn: Int32 = 0  // guarded by `lock`, as is `waits`
+    private nonisolated(unsafe) static var waits: [ObjectIdentifier: @Sendable () -> Void] = [:]
+
+    /// Has ``run()`` called at this process's exit, once.
+    static func register() {
+        lock.withLock {
+            if registeredIn == getpid() { return }
+            // A forked child inherits its parent's handlers, which must not act in it.
+            registeredIn = getpid()
+            atexit { ExitHooks.run() }
+        }
+    }
+
+    /// Has exit wait for `wait`, until it is taken back.
+    static func add(_ key: ObjectIdentifier, _ wait: @escaping @Sendable () -> Void) { lock.withLock { waits[key] = wait } }
+    static func remove(_ key: ObjectIdentifier) { lock.withLock { _ = waits.removeValue(forKey: key) } }
+
+    static func run() {
+        let (mine, pending) = lock.withLock {
+            defer { waits = [:] }
+            return (registeredIn == getpid(), Array(waits.values))
+        }
+        guard mine else { return }
+        for wait in pending { wait() }
+        ProcessMonitor.existing?.stopServer()
+    }
+
+    static func resetAfterFork() {
+        lock.reset()
+        waits = [:]
+    }
+}

@@ -1,0 +1,130 @@
+import BinaryCoding
+import SharedState
+import Synchronization
+import SystemLayer
+import WorkTransfer
+
+/// What a worker is given at its start, and where it says how its work came out: a block of the arena that its host makes and frees.
+struct LaunchBlock: @unchecked Sendable {
+    // Unchecked: `outcome` is written by the worker before its state says so, everything else by the host before the start.
+    enum Role: UInt32 {
+        /// Runs one function and ends.
+        case child
+        /// Takes tasks from a pool.
+        case poolWorker
+    }
+
+    enum OutcomeState: UInt32 {
+        case none, value, error
+        /// The worker could not begin: placement, limits or its initializer failed.
+        case notStarted
+    }
+
+    struct Header: BitwiseCopyable {
+        var role: UInt32 = 0
+        var slot: UInt16 = 0
+        var generation: UInt16 = 0
+        /// Of a pool worker.
+        var pool = 0
+        var index = 0
+        /// Encoded ``WorkerSettings``; 0 bytes: none.
+        var settings = 0
+        var settingsBytes = 0
+        /// The function to run: a child's body, a pool worker's initializer. 0 bytes: none.
+        var function = 0
+        var functionBytes = 0
+        var arguments = 0
+        var argumentsBytes = 0
+        // The outcome, written by the worker. Its state is a word of its own.
+        var outcomeBytes = 0
+        var outcomeBlock = 0
+        var outcomeHandles: UInt32 = 0
+    }
+
+    private static let state = 128
+    private static let inline = 192
+    private static let inlineBytes = 192
+
+    let arena: Arena
+    let offset: Int
+
+    init(in arena: Arena) throws {
+        self.arena = arena
+        offset = try arena.allocate(Self.inline + Self.inlineBytes)
+        header.pointee = Header()
+        arena.word32(offset + Self.state).pointee.store(0, ordering: .releasing)
+    }
+
+    init(at offset: Int, in arena: Arena) {
+        self.arena = arena
+        self.offset = offset
+    }
+
+    var header: UnsafeMutablePointer<Header> { (arena.base + offset).assumingMemoryBound(to: Header.self) }
+    var identity: ProcessIdentity { ProcessIdentity(slot: Int(header.pointee.slot), generation: header.pointee.generation) }
+    private var stateWord: FutexWord { arena.word32(offset + Self.state) }
+
+    func memory(_ offset: Int, _ bytes: Int) -> UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: arena.base + offset, count: bytes) }
+
+    // MARK: The worker's side
+
+    /// Stores what `encode` writes as the outcome. Not being able to is an outcome too.
+    func report(_ state: OutcomeState, _ encode: (ByteWriter) throws -> Void) {
+        let writer = ArenaByteWriter(UnsafeMutableRawBufferPointer(start: arena.base + offset + Self.inline, count: Self.inlineBytes), in: arena)
+        var state = state
+        do {
+            try encode(writer)
+            header.pointee.outcomeHandles = try writer.appendHandles()
+        } catch {
+            writer.discard()
+            header.pointee.outcomeHandles = 0
+            ErrorTransfer.encode(error, to: writer)
+            if state == .value { state = .error }
+        }
+        let (bytes, block) = writer.relinquish()
+        header.pointee.outcomeBytes = bytes
+        header.pointee.outcomeBlock = block
+        stateWord.pointee.store(state.rawValue, ordering: .releasing)
+    }
+
+    // MARK: The host's side
+
+    /// What the worker has said. Once, after its end and before what it held is reclaimed.
+    func takeOutcome() -> (state: OutcomeState, payload: Payload?) {
+        guard let state = OutcomeState(rawValue: stateWord.pointee.load(ordering: .acquiring)), state != .none else { return (.none, nil) }
+        let header = header.pointee
+        return (
+            state,
+            Payload(
+                inline: arena.base + offset + Self.inline, bytes: header.outcomeBytes, block: header.outcomeBlock, handles: header.outcomeHandles,
+                in: arena)
+        )
+    }
+
+    /// Encodes the arguments of the function that the worker is to run.
+    /// - Returns: what must stay alive until it has decoded them.
+    func setArguments(_ encode: (ByteWriter) throws -> Void) throws -> [AnyObject] {
+        let writer = ArenaByteWriter(UnsafeMutableRawBufferPointer(start: nil, count: 0), in: arena)
+        do {
+            try encode(writer)
+        } catch {
+            writer.discard()
+            throw error
+        }
+        (header.pointee.argumentsBytes, header.pointee.arguments) = writer.relinquish()
+        return writer.retained
+    }
+
+    func setSettings(_ settings: WorkerSettings?) throws {
+        guard let settings else { return }
+        let writer = ArenaByteWriter(UnsafeMutableRawBufferPointer(start: nil, count: 0), in: arena)
+        try encodeBinary(settings, to: writer)
+        (header.pointee.settingsBytes, header.pointee.settings) = writer.relinquish()
+    }
+
+    func free() {
+        if header.pointee.arguments != 0 { arena.free(header.pointee.arguments) }
+        if header.pointee.settings != 0 { arena.free(header.pointee.settings) }
+        arena.free(offset)
+    }
+}

@@ -1,0 +1,223 @@
+import Glibc
+package import SharedState
+package import SystemLayer
+import Synchronization
+
+/// The one thread of a host that starts its fork server and its `.fork` children, and learns of every end.
+///
+/// It lives as long as the process, because the kernel ties "die with your parent" to the thread that forked. What it calls must be quick.
+package final class ProcessMonitor: @unchecked Sendable {
+    // Unchecked: `lock` guards everything that changes, but for what only the monitor's own thread touches.
+    private struct Child {
+        var descriptor: ProcessDescriptor?
+        let started: (@Sendable (Result<ProcessDescriptor, any Error>) -> Void)?
+        let ended: @Sendable (TerminationStatus) -> Void
+    }
+
+    private let lock = HostLock()
+    private let wakeUp: WakeUp
+    private var commands: [@Sendable (ProcessMonitor) -> Void] = []
+    private var served: [UInt64: Child] = [:]
+    private var forked: [Child] = []
+    private var nextTag: UInt64 = 1
+    private var server: ForkServer?
+
+    private init() throws {
+        wakeUp = try WakeUp()
+        try startThread(name: "mp-monitor", stackBytes: 8 << 20) { [self] in run() }
+    }
+
+    // MARK: The process's own
+
+    private static let sharedLock = HostLock()
+    private nonisolated(unsafe) static var sharedMonitor: ProcessMonitor?  // guarded by `sharedLock`
+
+    package static func shared() throws -> ProcessMonitor {
+        try sharedLock.withLock {
+            if let monitor = sharedMonitor { return monitor }
+            let monitor = try ProcessMonitor()
+            sharedMonitor = monitor
+            ExitHooks.register()
+            return monitor
+        }
+    }
+
+    static var existing: ProcessMonitor? { sharedLock.withLock { sharedMonitor } }
+
+    /// In a forked child: the parent's monitor is not its own.
+    private static func forgetAfterFork() {
+        sharedLock.reset()
+        sharedMonitor?.server?.abandonAfterFork()
+        // Leaked on purpose: its locks may be held by threads that do not exist here.
+        if let monitor = sharedMonitor { _ = Unmanaged.passRetained(monitor) }
+        sharedMonitor = nil
+    }
+
+    // MARK: Starting processes
+
+    /// Starts a worker by the fork server, which is started first where there is none. Blocks until the worker runs: a fraction of a millisecond.
+    /// - Parameter ended: called once, on the monitor's thread, when the worker has ended; it may come before this call returns.
+    package func startWorker(
+        freshImage: Bool, ignoresInterrupt: Bool, launch: UInt64, ended: @escaping @Sendable (TerminationStatus) -> Void
+    ) throws -> ProcessDescriptor {
+        let server = try runningServer()
+        let reply = Reply<ProcessDescriptor>()
+        let tag = lock.withLock {
+            nextTag += 1
+            served[nextTag] = Child(descriptor: nil, started: { reply.send($0) }, ended: ended)
+            return nextTag
+        }
+        do {
+            try server.request(tag: tag, freshImage: freshImage, ignoresInterrupt: ignoresInterrupt, launch: launch)
+        } catch {
+            // Unless the monitor has noticed the server's end first, and answered.
+            if let child = lock.withLock({ served.removeValue(forKey: tag) }) { child.started?(.failure(error)) }
+        }
+        return try reply.wait()
+    }
+
+    /// Forks this process. `body` runs in the child and never returns.
+    package func fork(
+        as identity: ProcessIdentity, in arena: Arena, ended: @escaping @Sendable (TerminationStatus) -> Void, _ body: @escaping @Sendable () -> Never
+    ) throws -> ProcessDescriptor {
+        let reply = Reply<ProcessDescriptor>()
+        perform { monitor in
+            // The locks that the child will need are held across the fork by this thread, which is the one that it has.
+            let result = HandleRegistry.whileForking(identity, in: arena) { Result { () throws(SystemError) in try forkProcess() } }
+            switch result {
+            case .success(.none):
+                Self.forgetAfterFork()
+                ThreadRecords.forgetAfterFork()
+                FunctionCatalog.resetAfterFork()
+                CurrentProcess.begin(as: identity, in: arena)
+                body()
+            case .success(.some(let descriptor)):
+                monitor.forked.append(Child(descriptor: descriptor, started: nil, ended: ended))
+                reply.send(.success(descriptor))
+            case .failure(let error):
+                reply.send(.failure(error))
+            }
+        }
+        return try reply.wait()
+    }
+
+    private func runningServer() throws -> ForkServer {
+        if let server = lock.withLock({ server }) { return server }
+        let reply = Reply<ForkServer>()
+        perform { monitor in
+            if let server = monitor.lock.withLock({ monitor.server }) { return reply.send(.success(server)) }
+            reply.send(
+                Result {
+                    let server = try ForkServer(deadline: Deadline(after: .seconds(30)))
+                    monitor.lock.withLock { monitor.server = server }
+                    return server
+                })
+        }
+        return try reply.wait()
+    }
+
+    private func perform(_ command: @escaping @Sendable (ProcessMonitor) -> Void) {
+        lock.withLock { commands.append(command) }
+        wakeUp.signal()
+    }
+
+    /// Ends the server and all its workers, and waits for that.
+    func stopServer() {
+        let server = lock.withLock {
+            defer { self.server = nil }
+            return self.server
+        }
+        server?.stop()
+    }
+
+    // MARK: The thread
+
+    private func run() {
+        while true {
+            let server = lock.withLock { self.server }
+            var watched = [pollfd(fd: wakeUp.number, events: Int16(POLLIN), revents: 0)]
+            watched.append(pollfd(fd: server?.number ?? -1, events: Int16(POLLIN), revents: 0))
+            for child in forked { watched.append(pollfd(fd: child.descriptor?.number ?? -1, events: Int16(POLLIN), revents: 0)) }
+            guard poll(&watched, nfds_t(watched.count), -1) > 0 else { continue }
+            // Ends first, so that commands find an up-to-date picture.
+            for i in stride(from: forked.count - 1, through: 0, by: -1) where watched[i + 2].revents != 0 { reapForked(at: i) }
+            if watched[1].revents != 0, let server { hear(server) }
+            if watched[0].revents != 0 {
+                wakeUp.clear()
+                let commands = lock.withLock {
+                    defer { self.commands = [] }
+                    return self.commands
+                }
+                for command in commands { command(self) }
+            }
+        }
+    }
+
+    private func reapForked(at index: Int) {
+        let child = forked[index]
+        guard let descriptor = child.descriptor else { return }
+        forked.remove(at: index)
+        // Somebody else's waitpid may have been faster; then nobody can say how it ended, and whether its work was done is known from its message alone.
+        child.ended(descriptor.reap(wait: false) ?? .exited(0))
+    }
+
+    private func hear(_ server: ForkServer) {
+        guard let reply = try? server.receive() else { return serverEnded(server) }
+        switch reply {
+        case .started(let tag, let descriptor):
+            let child = lock.withLock {
+                served[tag]?.descriptor = descriptor
+                return served[tag]
+            }
+            child?.started?(.success(descriptor))
+        case .notStarted(let tag, let error):
+            lock.withLock { served.removeValue(forKey: tag) }?.started?(.failure(error))
+        case .ended(let tag, let status):
+            lock.withLock { served.removeValue(forKey: tag) }?.ended(status)
+        case .ready, .failed:
+            break
+        }
+    }
+
+    /// A server that ends takes its workers with it, and nobody is left to tell how they ended.
+    private func serverEnded(_ server: ForkServer) {
+        let orphans = lock.withLock {
+            if self.server === server { self.server = nil }
+            defer { served = [:] }
+            return served
+        }
+        _ = server.process.reap(wait: false)
+        for child in orphans.values {
+            guard let descriptor = child.descriptor else {
+                child.started?(.failure(SystemError(code: EPIPE, call: "starting a worker, because the fork server has ended")))
+                continue
+            }
+            if !descriptor.waitForEnd(milliseconds: 1000) {
+                descriptor.send(signal: SIGKILL)
+                _ = descriptor.waitForEnd(milliseconds: 1000)
+            }
+            child.ended(.signaled(SIGKILL))
+        }
+    }
+}
+
+/// An answer from the monitor's thread that the asking thread waits for.
+private final class Reply<Value: Sendable>: @unchecked Sendable {
+    // Unchecked: `value` is written before `word` says so, and read after.
+    private let word: FutexWord = .makeFutexWord()
+    private var value: Result<Value, any Error>?
+
+    func send(_ result: Result<Value, any Error>) {
+        value = result
+        word.pointee.store(1, ordering: .releasing)
+        word.wakeAll()
+    }
+
+    func wait() throws -> Value {
+        while word.pointee.load(ordering: .acquiring) == 0 { word.wait(while: 0) }
+        guard let value else { preconditionFailure("an answer without a value") }
+        return try value.get()
+    }
+
+    deinit { word.deallocate() }
+}
