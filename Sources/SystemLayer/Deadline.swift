@@ -46,3 +46,7 @@ package struct Deadline: Sendable, Comparable {
 
     package static func < (a: Deadline, b: Deadline) -> Bool { a.instant < b.instant }
 }
+
+/// Tells the core that the calling thread is in a loop that waits for another's write.
+@inline(__always)
+package func spinPause() { mp_pause() }

@@ -76,7 +76,7 @@ struct LaunchBlock: @unchecked Sendable {
             try encode(writer)
             header.pointee.outcomeHandles = try writer.appendHandles()
         } catch {
-            writer.discard()
+            writer.removeAll()
             header.pointee.outcomeHandles = 0
             ErrorTransfer.encode(error, to: writer)
             if state == .value { state = .error }

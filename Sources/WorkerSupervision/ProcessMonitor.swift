@@ -89,6 +89,7 @@ package final class ProcessMonitor: @unchecked Sendable {
                 Self.forgetAfterFork()
                 ThreadRecords.forgetAfterFork()
                 FunctionCatalog.resetAfterFork()
+                ExitHooks.resetAfterFork()
                 CurrentProcess.begin(as: identity, in: arena)
                 body()
             case .success(.some(let descriptor)):

@@ -1,0 +1,145 @@
+package import BinaryCoding
+import MachineTopology
+import SharedState
+package import SystemLayer
+package import WorkTransfer
+
+/// One child process that runs one function, as its host sees it.
+package final class ChildCore: @unchecked Sendable {
+    // Unchecked: `lock` guards everything that changes.
+    private enum Phase {
+        case made, starting, running(ProcessDescriptor), ended(ProcessDescriptor?, TerminationStatus)
+    }
+
+    /// What the child is to run: by reference, or, in a copy of this process, as it is.
+    package struct Body: Sendable {
+        let entry: @Sendable (Arena) throws -> FunctionCatalog.Entry
+        let encodeArguments: @Sendable (ByteWriter) throws -> Void
+        let run: @Sendable (ByteWriter) throws -> Void
+        let functionName: @Sendable () -> String
+
+        /// - Parameter run: calls the function with its arguments, and encodes what it returns.
+        package init(
+            _ invocation: some HostInvocation & Sendable, encodeArguments: @escaping @Sendable (ByteWriter) throws -> Void,
+            run: @escaping @Sendable (ByteWriter) throws -> Void
+        ) {
+            entry = { try FunctionCatalog.entry(for: invocation, in: $0) }
+            self.encodeArguments = encodeArguments
+            self.run = run
+            functionName = { invocation.functionName }
+        }
+    }
+
+    private let lock = HostLock()
+    private let body: Body
+    private let configuration: WorkerConfiguration
+    private var phase = Phase.made
+    private var retained: [AnyObject] = []
+    private let finished = TaskCore()
+
+    package init(_ body: Body, configuration: WorkerConfiguration) {
+        self.body = body
+        self.configuration = configuration
+    }
+
+    // MARK: Starting
+
+    /// - Throws: ``UsageError`` at the second call, and what prevents the process from starting; then it may be tried again.
+    package func start() throws {
+        try configuration.validate()
+        try lock.withLock {
+            guard case .made = phase else { throw UsageError("This process has been started before. A process runs once: make another one.") }
+            phase = .starting
+        }
+        do {
+            try startProcess()
+        } catch {
+            lock.withLock { phase = .made }
+            throw error
+        }
+    }
+
+    private func startProcess() throws {
+        let placement: [Int]? =
+            if case .none = configuration.pinning { nil } else { try placements(for: configuration.pinning, workers: 1, on: .current)[0] }
+        let arena = try Arena.current()
+        let identity = try ProcessTable.enter(parent: CurrentProcess.identity(in: arena), in: arena)
+        var made: LaunchBlock?
+        do {
+            let launch = try LaunchBlock(in: arena)
+            made = launch
+            launch.header.pointee.role = LaunchBlock.Role.child.rawValue
+            (launch.header.pointee.slot, launch.header.pointee.generation) = (identity.slot, identity.generation)
+            try launch.setSettings(WorkerSettings(configuration, processors: placement))
+            let ended: @Sendable (TerminationStatus) -> Void = { self.ended(launch, $0) }
+            let monitor = try ProcessMonitor.shared()
+            let descriptor: ProcessDescriptor
+            if configuration.startMethod == .fork {
+                descriptor = try monitor.fork(as: identity, in: arena, ended: ended) { [body] in runWorker(launch) { try body.run($0) } }
+            } else {
+                let function = try body.entry(arena)
+                (launch.header.pointee.function, launch.header.pointee.functionBytes) = (function.offset, function.size)
+                let objects = try launch.setArguments(body.encodeArguments)
+                lock.withLock { retained = objects }
+                descriptor = try monitor.startWorker(
+                    freshImage: configuration.startMethod == .spawn, ignoresInterrupt: false, launch: UInt64(launch.offset), ended: ended)
+            }
+            lock.withLock {
+                switch phase {
+                case .ended(_, let status): phase = .ended(descriptor, status)
+                default: phase = .running(descriptor)
+                }
+            }
+        } catch {
+            made?.free()
+            ProcessTable.reclaim(identity, in: arena)
+            throw error
+        }
+    }
+
+    private func ended(_ launch: LaunchBlock, _ status: TerminationStatus) {
+        let (state, payload) = launch.takeOutcome()
+        ProcessTable.reclaim(launch.identity, in: launch.arena)
+        launch.free()
+        let descriptor: ProcessDescriptor? = lock.withLock {
+            retained = []
+            guard case .running(let descriptor) = phase else {
+                phase = .ended(nil, status)
+                return nil
+            }
+            phase = .ended(descriptor, status)
+            return descriptor
+        }
+        switch (state, payload) {
+        case (.value, .some(let payload)): finished.complete(.value(payload))
+        case (.error, .some(let payload)), (.notStarted, .some(let payload)): finished.complete(.error(payload))
+        default: finished.complete(.failure(WorkerTerminated(status: status, processIdentifier: descriptor?.processIdentifier ?? 0, task: body.functionName())))
+        }
+    }
+
+    // MARK: Its life
+
+    /// The outcome, which comes with the process's end.
+    /// - Throws: ``UsageError`` before the start.
+    package func completion() throws -> TaskCore {
+        if case .made = lock.withLock({ phase }) { throw UsageError("This process has not been started: call start() first.") }
+        return finished
+    }
+
+    package var descriptor: ProcessDescriptor? {
+        switch lock.withLock({ phase }) {
+        case .made, .starting: nil
+        case .running(let descriptor): descriptor
+        case .ended(let descriptor, _): descriptor
+        }
+    }
+
+    package var status: TerminationStatus? {
+        // The outcome is there a moment after the phase has changed: whoever sees the end may ask for it.
+        if case .ended(_, let status) = lock.withLock({ phase }), finished.outcome != nil { status } else { nil }
+    }
+
+    package var isAlive: Bool { if case .running = lock.withLock({ phase }) { true } else { false } }
+
+    package func send(signal: Int32) { if isAlive { descriptor?.send(signal: signal) } }
+}

@@ -1,0 +1,169 @@
+import Glibc
+import Synchronization
+import SystemLayer
+
+/// The pool's own thread: completes the tasks that somebody awaits, keeps deadlines, replaces workers, and sees the pool to its end.
+extension WorkerPool {
+    /// How long workers that have been told to leave may take.
+    private static let leaveTime = Duration.seconds(10)
+
+    func supervise() {
+        var leaveBy = Deadline.never
+        while true {
+            let seen = block.attention.pointee.load(ordering: .sequentiallyConsistent)
+            completeSupervised()
+            for case .workerEnded(let index, let identity, let status) in takeEvents() { workerEnded(index, identity, status) }
+            var next = min(expireDeadlines(), expireTasks())
+            restartWorkers()
+            if isEnding {
+                if leaveBy.isNever {
+                    leaveBy = Deadline(after: Self.leaveTime)
+                    block.leave.pointee.store(1, ordering: .sequentiallyConsistent)
+                    block.callAllWorkers()
+                }
+                if lock.withLock({ workers.allSatisfy { $0.descriptor == nil } }) { break }
+                // One may have been started while the others were killed.
+                if leaveBy.hasPassed || lock.withLock({ isTerminated }) { killWorkers() }
+                next = min(next, leaveBy.hasPassed ? Deadline(after: .milliseconds(100)) : leaveBy)
+            }
+            next = min(next, lock.withLock { workers.compactMap(\.restart).min() } ?? .never)
+            block.supervisorAsleep.pointee.store(1, ordering: .sequentiallyConsistent)
+            block.attention.wait(while: seen, until: next)
+            block.supervisorAsleep.pointee.store(0, ordering: .sequentiallyConsistent)
+        }
+        lock.withLock { if case .open = phase { phase = .closing } }
+        finished.complete(.made(()))
+        ExitHooks.remove(ObjectIdentifier(self))
+    }
+
+    private func takeEvents() -> [Event] {
+        lock.withLock {
+            defer { events = [] }
+            return events
+        }
+    }
+
+    /// Whether there is nothing left to do, and never will be.
+    private var isEnding: Bool {
+        lock.withLock {
+            switch phase {
+            case .open: false
+            case .closing: outstanding == 0
+            case .terminated: true
+            }
+        }
+    }
+
+    private func completeSupervised() {
+        for i in 0..<(block.slots + 63) / 64 {
+            var bits = block.finished(i).pointee.load(ordering: .relaxed)
+            if bits != 0 { bits = block.finished(i).pointee.exchange(0, ordering: .sequentiallyConsistent) }
+            while bits != 0 {
+                let slot = i * 64 + bits.trailingZeroBitCount
+                bits &= bits - 1
+                let word = block.load(slot)
+                if word.isFinished { drain(slot, word) }
+            }
+        }
+    }
+
+    /// Gives up tasks whose own time is over. Returns when to look again.
+    private func expireDeadlines() -> Deadline {
+        let (expired, next): ([(task: TaskCore, error: TaskTimeout)], Deadline) = lock.withLock {
+            deadlines.removeAll { $0.task.outcome != nil }
+            let expired = deadlines.filter { $0.deadline.hasPassed }.map { (task: $0.task, error: $0.error) }
+            deadlines.removeAll { $0.deadline.hasPassed }
+            return (expired, deadlines.map(\.deadline).min() ?? .never)
+        }
+        for (task, error) in expired { _ = giveUp(task, error) }
+        return next
+    }
+
+    /// Gives up tasks that have been with a worker for too long. Returns when to look again.
+    private func expireTasks() -> Deadline {
+        guard let timeout = configuration.taskTimeout else { return .never }
+        let limit = UInt64(timeout.nanoseconds)
+        var isBusy = false
+        var next = Deadline(after: timeout)
+        for slot in 0..<block.slots {
+            let word = block.load(slot)
+            if word.phase == .ready { isBusy = true }
+            guard word.phase == .claimed else { continue }
+            isBusy = true
+            // A worker that has claimed the task and not noted the time yet has all of it left.
+            let claimedAt = block.claimedAt(slot).pointee.load(ordering: .acquiring)
+            guard claimedAt != 0 else { continue }
+            let end = Deadline(instant: claimedAt.addingReportingOverflow(limit).overflow ? .max : claimedAt + limit)
+            if !end.hasPassed {
+                next = min(next, end)
+            } else if let task = lock.withLock({ tasks[slot] }), task.use == word.use {
+                _ = giveUp(task, TaskTimeout("The task ran for longer than the pool's taskTimeout of \(timeout), and its worker was ended."))
+            }
+        }
+        return isBusy ? next : .never
+    }
+
+    // MARK: Ending the pool
+
+    /// Takes no more work; the pool ends when all it has is done. Does not block.
+    package func close() {
+        guard isHost else { return }
+        lock.withLock { if case .open = phase { phase = .closing } }
+        block.space.pointee.wrappingAdd(1, ordering: .sequentiallyConsistent)
+        block.space.wakeAll()
+        block.callSupervisor()
+    }
+
+    /// Has the program's normal exit wait for the work that is left.
+    package func finishBeforeExit() {
+        guard isHost, finished.outcome == nil else { return }
+        ExitHooks.add(ObjectIdentifier(self)) { [self] in join() }
+        if finished.outcome != nil { ExitHooks.remove(ObjectIdentifier(self)) }
+    }
+
+    /// Gives up every task, and kills every worker.
+    package func terminate() {
+        guard isHost, finished.outcome == nil else { return }
+        end(refusing: PoolError.shutDown, tasks: CancellationError())
+    }
+
+    /// Ends every task that no worker has taken yet as cancelled.
+    package func cancelPending() {
+        guard isHost else { return }
+        for task in lock.withLock({ tasks.compactMap { $0 } }) where !isRunning(task) { _ = giveUp(task, CancellationError()) }
+    }
+
+    func breakPool(_ cause: any Error) {
+        let error = PoolError.broken(cause: cause)
+        end(refusing: error, tasks: error)
+    }
+
+    private func end(refusing refusal: any Error, tasks error: any Error) {
+        let remaining = lock.withLock {
+            if case .terminated = phase { return [TaskCore]() }
+            phase = .terminated(refusal)
+            for index in workers.indices { workers[index].restart = nil }
+            return tasks.compactMap { $0 }
+        }
+        for task in remaining { _ = giveUp(task, error) }
+        killWorkers()
+        block.space.pointee.wrappingAdd(1, ordering: .sequentiallyConsistent)
+        block.space.wakeAll()
+        block.callSupervisor()
+    }
+
+    /// Signals every worker.
+    package func signalWorkers(_ signal: Int32) {
+        guard isHost else { return }
+        for descriptor in lock.withLock({ workers.compactMap(\.descriptor) }) { descriptor.send(signal: signal) }
+    }
+
+    private func killWorkers() { signalWorkers(SIGKILL) }
+
+    /// Waits until the pool has ended, which it does only after ``close()`` or ``terminate()``.
+    package func join() { _ = finished.wait(until: .never) }
+
+    package var isClosed: Bool { lock.withLock { phase.refusal != nil } }
+
+    private var isHost: Bool { (try? checkHost()) != nil }
+}

@@ -1,0 +1,197 @@
+import BinaryCoding
+import Glibc
+import MachineTopology
+import SharedState
+import Synchronization
+import SystemLayer
+import WorkTransfer
+
+/// One of a pool's workers, as the host sees it.
+struct WorkerRecord {
+    var descriptor: ProcessDescriptor?
+    var identity: ProcessIdentity?
+    var launch: LaunchBlock?
+    /// What the initializer's arguments refer to.
+    var retained: [AnyObject] = []
+    /// When the next one is to be started in its place; nil: no need.
+    var restart: Deadline?
+    /// Starts in a row that came to nothing.
+    var failedStarts = 0
+}
+
+/// Starting workers, and what follows from their ends. Only the supervisor's thread (and init) does this.
+extension WorkerPool {
+    /// How often in a row a worker may die before it is ready, and how long to wait before each further try.
+    private static let mostFailedStarts = 5
+    private static func pause(afterFailures n: Int) -> Duration { n == 0 ? .zero : .milliseconds(10 << (2 * (n - 1))) }
+
+    func startWorker(_ index: Int) throws {
+        let identity = try ProcessTable.enter(parent: host, in: arena)
+        var launch: LaunchBlock?
+        do {
+            let made = try LaunchBlock(in: arena)
+            launch = made
+            made.header.pointee.role = LaunchBlock.Role.poolWorker.rawValue
+            (made.header.pointee.slot, made.header.pointee.generation) = (identity.slot, identity.generation)
+            (made.header.pointee.pool, made.header.pointee.index) = (block.offset, index)
+            try made.setSettings(WorkerSettings(configuration, processors: placements[index]))
+            let retained = try initializer?.prepare(made) ?? []
+            block.phase(index).pointee.store(0, ordering: .releasing)
+            let ended: @Sendable (TerminationStatus) -> Void = { [weak self] status in
+                self?.post(.workerEnded(index: index, identity: identity, status))
+            }
+            let monitor = try ProcessMonitor.shared()
+            let descriptor: ProcessDescriptor
+            if configuration.startMethod == .fork {
+                descriptor = try monitor.fork(as: identity, in: arena, ended: ended) {
+                    ThisProcess.ignoreInterrupt()
+                    runWorker(made)
+                }
+            } else {
+                descriptor = try monitor.startWorker(
+                    freshImage: configuration.startMethod == .spawn, ignoresInterrupt: true, launch: UInt64(made.offset), ended: ended)
+            }
+            lock.withLock {
+                workers[index].descriptor = descriptor
+                workers[index].identity = identity
+                workers[index].launch = made
+                workers[index].retained = retained
+                workers[index].restart = nil
+            }
+        } catch {
+            launch?.free()
+            ProcessTable.reclaim(identity, in: arena)
+            throw error
+        }
+    }
+
+    /// Ends what init has started before it failed.
+    func undoStart() {
+        lock.withLock { phase = .terminated(PoolError.shutDown) }
+        for worker in workers {
+            guard let descriptor = worker.descriptor, let identity = worker.identity else { continue }
+            descriptor.send(signal: SIGKILL)
+            _ = descriptor.waitForEnd(milliseconds: 5000)
+            ProcessTable.reclaim(identity, in: arena)
+            worker.launch?.free()
+        }
+    }
+
+    private func post(_ event: Event) {
+        lock.withLock { events.append(event) }
+        block.callSupervisor()
+    }
+
+    /// Settles what a worker's end means: for the task it was on, for what it held, and for its place in the pool.
+    func workerEnded(_ index: Int, _ identity: ProcessIdentity, _ status: TerminationStatus) {
+        let worker = lock.withLock { workers[index] }
+        guard worker.identity == identity, let launch = worker.launch else { return }
+        let began = block.phase(index).pointee.load(ordering: .acquiring) != 0
+        settleTasks(ofWorker: index, WorkerEnd(status: status, processIdentifier: worker.descriptor?.processIdentifier ?? 0))
+        var reason: (any Error)?
+        if !began {
+            let (state, payload) = launch.takeOutcome()
+            if state == .notStarted, let payload { reason = payload.withReader { ErrorTransfer.decode(from: &$0) } }
+        }
+        // Everything that was to be kept has been taken over by now.
+        ProcessTable.reclaim(identity, in: arena)
+        launch.free()
+        let failures = began ? 0 : worker.failedStarts + 1
+        lock.withLock {
+            workers[index] = WorkerRecord()
+            workers[index].failedStarts = failures
+        }
+        // It may have been called for a task that it then did not take.
+        if !block.isQueueEmpty { block.callWorker() }
+        if let reason { return breakPool(reason) }
+        if failures >= Self.mostFailedStarts {
+            let cause = WorkerTerminated(
+                status: status, processIdentifier: worker.descriptor?.processIdentifier ?? 0,
+                task: "its start (the \(failures)th in a row to fail\(initializer == nil ? "" : "; look at the initializer"))")
+            return breakPool(cause)
+        }
+        lock.withLock {
+            if !isLeaving { workers[index].restart = Deadline(after: Self.pause(afterFailures: failures)) }
+        }
+    }
+
+    /// Whether workers that end are not replaced. Under the lock.
+    private var isLeaving: Bool {
+        if case .terminated = phase { return true }
+        return block.leave.pointee.load(ordering: .relaxed) != 0
+    }
+
+    func restartWorkers() {
+        for index in 0..<block.workers {
+            let isDue = lock.withLock { workers[index].restart.map { $0.hasPassed || $0 <= Deadline(after: .zero) } ?? false }
+            guard isDue else { continue }
+            do {
+                try startWorker(index)
+            } catch {
+                let failures = lock.withLock {
+                    workers[index].failedStarts += 1
+                    workers[index].restart = Deadline(after: Self.pause(afterFailures: workers[index].failedStarts))
+                    return workers[index].failedStarts
+                }
+                if failures >= Self.mostFailedStarts { return breakPool(error) }
+            }
+        }
+    }
+
+    private struct WorkerEnd {
+        let status: TerminationStatus
+        let processIdentifier: Int32
+    }
+
+    private func settleTasks(ofWorker index: Int, _ end: WorkerEnd) {
+        for slot in 0..<block.slots {
+            // Until the slot is no longer that worker's.
+            while true {
+                let word = block.load(slot)
+                guard word.worker == index, word.phase != .free, word.phase != .ready else { break }
+                switch word.phase {
+                case .claimed:
+                    if block.move(slot, from: word, to: word.moved(to: .draining)) { settleLost(slot, word, end) }
+                case .condemned:
+                    if block.move(slot, from: word, to: word.moved(to: .draining)) { release(slot, from: word, with: .failure(CancellationError())) }
+                case .value, .error:
+                    drain(slot, word)
+                case .draining:
+                    // Another thread is taking the result out of the dead worker's memory this moment.
+                    sched_yield()
+                case .free, .ready:
+                    break
+                }
+            }
+        }
+    }
+
+    private func settleLost(_ slot: Int, _ word: SlotWord, _ end: WorkerEnd) {
+        if case .retry(let attempts) = configuration.onWorkerDeath {
+            let again = lock.withLock {
+                guard let task = tasks[slot], task.attempts < attempts, !isTerminated else { return false }
+                task.attempts += 1
+                block.claimedAt(slot).pointee.store(0, ordering: .relaxed)
+                block.word(slot).pointee.store(word.retried.rawValue, ordering: .releasing)
+                if block.enqueue(slot, use: word.use) { return true }
+                block.word(slot).pointee.store(word.moved(to: .draining).rawValue, ordering: .releasing)
+                return false
+            }
+            if again { return block.callWorker() }
+        }
+        var text = lock.withLock { tasks[slot]?.describe } ?? { "a function" }
+        if let limit = configuration.memoryLimit {
+            let plain = text
+            text = { "\(plain()), under a memory limit of \(limit.bytes) bytes, which it may have exceeded" }
+        }
+        release(
+            slot, from: word,
+            with: .failure(WorkerTerminated(status: end.status, processIdentifier: end.processIdentifier, task: text())))
+    }
+
+    /// Under the lock.
+    var isTerminated: Bool {
+        if case .terminated = phase { return true }
+        return false
+    }
+}
