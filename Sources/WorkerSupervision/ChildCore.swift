@@ -35,7 +35,7 @@ package final class ChildCore: @unchecked Sendable {
     private let configuration: WorkerConfiguration
     private var phase = Phase.made
     private var retained: [AnyObject] = []
-    private let finished = TaskCore()
+    package let finished = TaskCore()
 
     package init(_ body: Body, configuration: WorkerConfiguration) {
         self.body = body

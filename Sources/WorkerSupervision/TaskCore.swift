@@ -98,6 +98,9 @@ package final class TaskCore: @unchecked Sendable {
         }
     }
 
+    /// Drops the work if no worker has taken it yet.
+    package func cancelIfPending() { _ = pool?.giveUp(self, CancellationError(), running: false) }
+
     /// Gives the work up: what waits is dropped, and a worker that is on it is killed and replaced.
     /// - Returns: false when it was done already.
     package func cancel(_ error: any Error = CancellationError()) -> Bool {

@@ -123,7 +123,8 @@ extension WorkerPool {
 
     /// Ends a task without waiting for its worker, which is killed if it is on it.
     /// - Returns: false when the task had ended by itself.
-    package func giveUp(_ task: TaskCore, _ error: any Error) -> Bool {
+    /// - Parameter running: whether that is done to a task that a worker has taken.
+    package func giveUp(_ task: TaskCore, _ error: any Error, running: Bool = true) -> Bool {
         while let word = word(of: task) {
             switch word.phase {
             case .ready:
@@ -132,6 +133,7 @@ extension WorkerPool {
                     return true
                 }
             case .claimed:
+                guard running else { return false }
                 // From here on the worker can no longer finish it, nor begin another.
                 guard block.move(task.slot, from: word, to: word.moved(to: .condemned)) else { continue }
                 task.complete(.failure(error))

@@ -130,7 +130,7 @@ extension WorkerPool {
     /// Ends every task that no worker has taken yet as cancelled.
     package func cancelPending() {
         guard isHost else { return }
-        for task in lock.withLock({ tasks.compactMap { $0 } }) where !isRunning(task) { _ = giveUp(task, CancellationError()) }
+        for task in lock.withLock({ tasks.compactMap { $0 } }) { task.cancelIfPending() }
     }
 
     func breakPool(_ cause: any Error) {
@@ -159,6 +159,9 @@ extension WorkerPool {
     }
 
     private func killWorkers() { signalWorkers(SIGKILL) }
+
+    /// Completes when the pool has ended.
+    package var end: TaskCore { finished }
 
     /// Waits until the pool has ended, which it does only after ``close()`` or ``terminate()``.
     package func join() { _ = finished.wait(until: .never) }

@@ -1,0 +1,107 @@
+import SystemLayer
+import WorkTransfer
+import WorkerSupervision
+
+/// The result of work that goes on in another process.
+///
+/// Every future ends exactly once: with a value, with the error that its function threw, or with what kept it from finishing.
+public final class Future<Output: Sendable>: Sendable {
+    let core: TaskCore
+    private let decode: @Sendable (Outcome) throws -> Output
+    private let decoded = DecodedResult<Output>()
+
+    init(_ core: TaskCore, decode: @escaping @Sendable (Outcome) throws -> Output) {
+        self.core = core
+        self.decode = decode
+    }
+
+    /// Waits for the result. Blocks the calling thread.
+    /// - Parameter timeout: from now; nil waits for ever.
+    /// - Throws: what the function threw; ``WorkerTerminated`` when its worker died; ``TransferError``; `CancellationError`; ``PoolError``;
+    ///   ``TaskTimeout`` when `timeout` passes first, and then the work goes on, and may be waited for again.
+    public func get(timeout: Duration? = nil) throws -> Output { try waitForResult(until: Deadline(after: timeout), timeout).get() }
+
+    /// The result, awaited without blocking a thread. Throws as ``get(timeout:)`` does.
+    public var value: Output {
+        get async throws { try await result.get() }
+    }
+
+    /// Gives the work up. Work that waits is dropped; a worker that is on it is killed and replaced. The future ends as cancelled at once.
+    /// - Returns: false when it had ended before.
+    @discardableResult
+    public func cancel() -> Bool { core.cancel() }
+
+    /// Whether it has ended, in whatever way.
+    public var isDone: Bool { core.isDone }
+    /// Whether a worker is on it.
+    public var isRunning: Bool { core.isRunning }
+    /// Whether it has ended by being cancelled.
+    public var isCancelled: Bool {
+        if case .failure(let error)? = core.outcome { error is CancellationError } else { false }
+    }
+
+    /// Has `body` called with the result, once, also when it is there already.
+    ///
+    /// The callbacks of a process run one after the other on a thread of their own. They may submit work and wait for it: what completes futures never waits
+    /// for them.
+    public func whenDone(_ body: @escaping @Sendable (Result<Output, any Error>) -> Void) {
+        core.whenComplete { outcome in
+            CallbackThread.shared.perform { body(self.decodedResult(outcome)) }
+        }
+    }
+
+    var result: Result<Output, any Error> {
+        get async {
+            if let outcome = core.outcome { return decodedResult(outcome) }
+            return await withCheckedContinuation { continuation in
+                core.whenComplete { continuation.resume(returning: $0) }
+            }.pipe(decodedResult)
+        }
+    }
+
+    /// - Parameter timeout: what `deadline` was made of, for the message.
+    func waitForResult(until deadline: Deadline, _ timeout: Duration?) -> Result<Output, any Error> {
+        guard let outcome = core.wait(until: deadline) else {
+            return .failure(TaskTimeout("There was no result within \(timeout ?? .zero). The work goes on: wait again, or cancel() it."))
+        }
+        return decodedResult(outcome)
+    }
+
+    /// Decodes at the first call, and gives the same value at every other.
+    func decodedResult(_ outcome: Outcome) -> Result<Output, any Error> {
+        decoded.get { Result { try decode(outcome) } }
+    }
+}
+
+extension Outcome {
+    fileprivate func pipe<R>(_ body: (Outcome) -> R) -> R { body(self) }
+
+    /// What the worker has sent, decoded by `decode`.
+    func decoded<R>(_ decode: (Payload) throws -> R) throws -> R {
+        switch self {
+        case .value(let payload): return try decode(payload)
+        case .error(let payload): throw payload.withReader { ErrorTransfer.decode(from: &$0) }
+        case .failure(let error): throw error
+        case .made(let value):
+            guard let value = value as? R else { preconditionFailure("a result of another type than its future's") }
+            return value
+        }
+    }
+}
+
+/// A result that is decoded once. Decoding runs the user's code, so no lock is held meanwhile.
+private final class DecodedResult<Value: Sendable>: @unchecked Sendable {
+    // Unchecked: `value` is guarded by `lock`.
+    private let lock = HostLock()
+    private var value: Result<Value, any Error>?
+
+    func get(_ decode: () -> Result<Value, any Error>) -> Result<Value, any Error> {
+        if let value = lock.withLock({ value }) { return value }
+        let new = decode()
+        return lock.withLock {
+            if let value { return value }
+            value = new
+            return new
+        }
+    }
+}
