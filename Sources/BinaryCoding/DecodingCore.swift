@@ -3,9 +3,10 @@
 /// Unlike encoders, decoders keep no state in here: a value may keep its decoder or a container and read from it later, as long as the
 /// `decodeBinary` around it runs. After that the bytes may be gone, so everything throws.
 final class DecodingCore {
-    private(set) var source: Source
-    private(set) var isActive = true
-    private var stack = StackGuard()
+    // Unchecked as in ByteWriter, for the same reason.
+    @exclusivity(unchecked) private(set) var source: Source
+    @exclusivity(unchecked) private(set) var isActive = true
+    @exclusivity(unchecked) private var stack = StackGuard()
 
     init(_ bytes: UnsafeRawBufferPointer) { source = Source(bytes: bytes) }
 
@@ -22,6 +23,7 @@ final class DecodingCore {
     func decode<T: Decodable>(_ type: T.Type, plan: Plan, from slot: Slot, parent: BinaryDecoder?, key: @autoclosure () -> PathKey) throws -> T {
         switch plan.pointee.decoding {
         case .raw:
+            if let value = source.loadRaw(T.self, plan: plan, from: slot) { return value }
             return try withUnsafeTemporaryAllocation(of: T.self, capacity: 1) { room in
                 // A buffer of one element has an address.
                 let address = room.baseAddress.unsafelyUnwrapped
@@ -29,15 +31,11 @@ final class DecodingCore {
                 return address.move()
             }
         case .string:
-            let string = try decodeString(from: slot, parent: parent, key: key())
-            return try cast(string, to: T.self)
+            // The plan says that T is String.
+            return unsafeBitCast(try decodeString(from: slot, parent: parent, key: key()), to: T.self)
         case .composite:
             guard let decoder = plan.pointee.decoder else { preconditionFailure("a plan without its decoder") }
-            return try withUnsafeTemporaryAllocation(of: T.self, capacity: 1) { room in
-                let address = room.baseAddress.unsafelyUnwrapped
-                try decoder.decode(to: UnsafeMutableRawPointer(address), from: slot, in: self, parent: parent, key: key())
-                return address.move()
-            }
+            return try decoder.decode(as: T.self, from: slot, in: self, parent: parent, key: key())
         case .codable:
             return try T(from: child(slot, of: parent, key: key()))
         }
@@ -48,11 +46,6 @@ final class DecodingCore {
         let level = (parent?.level ?? 0) + 1
         if let refusal = stack.refusal(atLevel: level) { throw corrupted(refusal, parent: parent, key: key) }
         return BinaryDecoder(core: self, slot: slot, parent: parent, key: key, level: level)
-    }
-
-    private func cast<T>(_ string: String, to type: T.Type) throws -> T {
-        // The plan says that T is String.
-        withUnsafePointer(to: string) { $0.withMemoryRebound(to: T.self, capacity: 1) { $0.pointee } }
     }
 
     private func decodeRaw(

@@ -10,6 +10,17 @@ extension EncodingCore {
     func beginEntry(_ ref: EncodingRef, _ string: String, _ int: Int?, room: Int) throws -> BegunEntry {
         try activate(ref)
         let start = writer.count
+        try writeKey(string, int, room: room)
+        let hash = KeyMemory.hash(writer.base + start, count: writer.count - start)
+        guard self[ref.index].keys.insert(hash) || self[ref.index].keys.isCrowded(count: self[ref.index].count) else {
+            return BegunEntry(start: start, replaces: -1)
+        }
+        return BegunEntry(start: start, replaces: lookBack(in: ref.index, from: start))
+    }
+
+    /// Writes a key, whether or not it was there before.
+    @inline(__always)
+    func writeKey(_ string: String, _ int: Int?, room: Int) throws {
         var string = string
         try string.withUTF8 { utf8 in
             if int == nil, utf8.count <= KeyHead.longestShort {
@@ -22,11 +33,6 @@ extension EncodingCore {
                 _ = try writer.reserve(room)
             }
         }
-        let hash = KeyMemory.hash(writer.base + start, count: writer.count - start)
-        guard self[ref.index].keys.insert(hash) || self[ref.index].keys.isCrowded(count: self[ref.index].count) else {
-            return BegunEntry(start: start, replaces: -1)
-        }
-        return BegunEntry(start: start, replaces: lookBack(in: ref.index, from: start))
     }
 
     private func writeOtherKey(_ utf8: UnsafeRawBufferPointer, _ int: Int?) throws {

@@ -43,6 +43,20 @@ struct Source {
         return (base + offset).loadUnaligned(as: T.self)
     }
 
+    /// The number in `slot`, if that is a number of just the type `T`, whose plan is `plan`, and needs no check.
+    @inline(__always)
+    func loadRaw<T>(_ type: T.Type, plan: Plan, from slot: Slot) -> T? {
+        guard slot.tag == plan.pointee.tag, slot.tag != Tag.raw, slot.tag != Tag.bool, let base = bytes.baseAddress else { return nil }
+        let address = base + slot.payload
+        switch plan.pointee.size {
+        case 8: return unsafeBitCast(address.loadUnaligned(as: UInt64.self), to: T.self)
+        case 4: return unsafeBitCast(address.loadUnaligned(as: UInt32.self), to: T.self)
+        case 2: return unsafeBitCast(address.loadUnaligned(as: UInt16.self), to: T.self)
+        case 1: return unsafeBitCast(address.loadUnaligned(as: UInt8.self), to: T.self)
+        default: return nil
+        }
+    }
+
     /// The value at `offset`, which must end before `limit`. Takes constant time, whatever the value holds.
     @inline(__always)
     func slot(at offset: Int, before limit: Int) throws(Malformed) -> Slot {
