@@ -16,14 +16,17 @@ extension Array: CompositeEncodable where Element: Encodable {
         let plan = TypePlan.of(Element.self)
         guard plan.pointee.encoding == .raw else { return false }
         try unsafeBitCast(value, to: Self.self).withUnsafeBufferPointer { elements in
-            try writer.encodeRawArray(UnsafeRawBufferPointer(start: elements.baseAddress, count: elements.count * plan.pointee.stride), plan: plan)
+            try writer.encodeRawArray(
+                UnsafeRawBufferPointer(start: elements.baseAddress, count: elements.count * plan.pointee.stride), plan: plan)
         }
         return true
     }
 }
 
 extension Array: CompositeDecodable where Element: Decodable {
-    static func decode<Same>(as type: Same.Type, from slot: Slot, in core: DecodingCore, parent: BinaryDecoder?, key: PathKey) throws -> Same {
+    static func decode<Same>(as type: Same.Type, from slot: Slot, in core: DecodingCore, parent: BinaryDecoder?, key: PathKey) throws
+        -> Same
+    {
         let plan = TypePlan.of(Element.self)
         return unsafeBitCast(try core.decodeArray(of: Element.self, plan: plan, from: slot, parent: parent, key: key), to: Same.self)
     }

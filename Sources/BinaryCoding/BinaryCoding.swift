@@ -22,9 +22,9 @@ package func decodeBinary<T: Decodable>(_ type: T.Type = T.self, from reader: in
     // A number needs no more than its bytes.
     if plan.pointee.decoding == .raw {
         let source = Source(bytes: reader.bytes)
-        if let slot = try? source.slot(at: reader.offset, before: reader.bytes.count), let value = source.loadRaw(T.self, plan: plan, from: slot) {
+        if let slot = try? source.slot(at: reader.offset, before: reader.bytes.count), source.holdsNumber(slot, plan: plan) {
             _ = try reader.take(slot.end - reader.offset)
-            return value
+            return source.loadNumber(T.self, plan: plan, from: slot)
         }
     }
     let core = DecodingCore(reader.bytes)

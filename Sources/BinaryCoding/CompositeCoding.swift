@@ -12,5 +12,6 @@ protocol CompositeEncodable {
 /// The counterpart of ``CompositeEncodable``.
 protocol CompositeDecodable {
     /// The value in `slot`, as what is `Self`. `parent` is the decoder around it.
-    static func decode<Same>(as type: Same.Type, from slot: Slot, in core: DecodingCore, parent: BinaryDecoder?, key: PathKey) throws -> Same
+    static func decode<Same>(as type: Same.Type, from slot: Slot, in core: DecodingCore, parent: BinaryDecoder?, key: PathKey) throws
+        -> Same
 }

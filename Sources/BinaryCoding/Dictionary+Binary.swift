@@ -29,7 +29,9 @@ extension Dictionary: CompositeEncodable where Key: Encodable, Value: Encodable 
 }
 
 extension Dictionary: CompositeDecodable where Key: Decodable, Value: Decodable {
-    static func decode<Same>(as type: Same.Type, from slot: Slot, in core: DecodingCore, parent: BinaryDecoder?, key: PathKey) throws -> Same {
+    static func decode<Same>(as type: Same.Type, from slot: Slot, in core: DecodingCore, parent: BinaryDecoder?, key: PathKey) throws
+        -> Same
+    {
         let decoder = try core.child(slot, of: parent, key: key)
         guard Key.self == String.self || Key.self == Int.self else { return unsafeBitCast(try Self(from: decoder), to: Same.self) }
         guard slot.tag == Tag.keyed || slot.tag == Tag.nestedKeyed || slot.isEmpty else {
@@ -60,7 +62,7 @@ extension Dictionary: CompositeDecodable where Key: Decodable, Value: Decodable 
             }
             // Of several entries with one key the first counts, as it does where containers look keys up.
             let decoded = try core.decode(Value.self, plan: plan, from: value, parent: decoder, key: entry.pathKey(in: core.source))
-            if dictionary[typedKey] == nil { dictionary[typedKey] = decoded }
+            if let first = dictionary.updateValue(decoded, forKey: typedKey) { dictionary.updateValue(first, forKey: typedKey) }
         }
         return unsafeBitCast(dictionary, to: Same.self)
     }

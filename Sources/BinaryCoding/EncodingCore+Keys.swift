@@ -37,7 +37,8 @@ extension EncodingCore {
 
     private func writeOtherKey(_ utf8: UnsafeRawBufferPointer, _ int: Int?) throws {
         guard let length = UInt32(exactly: utf8.count) else {
-            throw EncodingError.invalidValue(utf8.count, .init(codingPath: codingPath(of: recordCount - 1), debugDescription: "a key longer than 4 GiB"))
+            throw EncodingError.invalidValue(
+                utf8.count, .init(codingPath: codingPath(of: recordCount - 1), debugDescription: "a key longer than 4 GiB"))
         }
         if let int {
             let isDecimal = String(int).utf8.elementsEqual(utf8)
@@ -61,7 +62,8 @@ extension EncodingCore {
         // What this encoder wrote is well formed; if it were not, the decoder would say so.
         if let slot = try? source.slot(at: self[index].start, before: start) {
             var cursor = Cursor(slot)
-            while (try? cursor.settle(in: source)) == true, let entry = try? KeyedEntry(at: cursor.position, before: cursor.end, in: source) {
+            while (try? cursor.settle(in: source)) == true, let entry = try? KeyedEntry(at: cursor.position, before: cursor.end, in: source)
+            {
                 let written = UnsafeRawBufferPointer(rebasing: source.bytes[entry.start..<entry.valueOffset])
                 if !entry.isReplaced {
                     if written.elementsEqualInMemory(key) { found = entry.start }

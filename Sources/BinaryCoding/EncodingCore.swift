@@ -43,7 +43,8 @@ final class EncodingCore {
         let index = recordCount
         (records + index).initialize(
             to: EncodingRecord(
-                serial: lastSerial, frame: frame, level: parent < 0 ? 1 : self[parent].level + 1, parent: parent, key: key, start: writer.count,
+                serial: lastSerial, frame: frame, level: parent < 0 ? 1 : self[parent].level + 1, parent: parent, key: key,
+                start: writer.count,
                 isNested: nested, enclosing: parent, contents: contents, head: writer.count))
         recordCount += 1
         tail = index
@@ -173,7 +174,9 @@ final class EncodingCore {
     }
 
     private func usedFromInside(_ ref: EncodingRef) -> EncodingError {
-        invalid(self, at: ref.index, "a container was written to by a value inside it, in mid-encoding; write to the encoder given to encode(to:)")
+        invalid(
+            self, at: ref.index,
+            "a container was written to by a value inside it, in mid-encoding; write to the encoder given to encode(to:)")
     }
 }
 

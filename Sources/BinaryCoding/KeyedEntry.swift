@@ -82,7 +82,9 @@ extension UnsafeRawBufferPointer {
         guard count == other.count else { return false }
         var place = 0
         while count - place >= 8 {
-            if loadUnaligned(fromByteOffset: place, as: UInt64.self) != other.loadUnaligned(fromByteOffset: place, as: UInt64.self) { return false }
+            if loadUnaligned(fromByteOffset: place, as: UInt64.self) != other.loadUnaligned(fromByteOffset: place, as: UInt64.self) {
+                return false
+            }
             place += 8
         }
         while place < count {

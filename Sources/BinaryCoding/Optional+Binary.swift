@@ -18,7 +18,9 @@ extension Optional: CompositeEncodable where Wrapped: Encodable {
 }
 
 extension Optional: CompositeDecodable where Wrapped: Decodable {
-    static func decode<Same>(as type: Same.Type, from slot: Slot, in core: DecodingCore, parent: BinaryDecoder?, key: PathKey) throws -> Same {
+    static func decode<Same>(as type: Same.Type, from slot: Slot, in core: DecodingCore, parent: BinaryDecoder?, key: PathKey) throws
+        -> Same
+    {
         let value: Self
         if slot.tag == Tag.null {
             value = nil
