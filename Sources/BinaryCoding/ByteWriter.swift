@@ -2,13 +2,16 @@
 ///
 /// The writer knows nothing of where its memory comes from: a subclass overrides ``grow(minimumCapacity:)``.
 /// Not thread-safe: one writer belongs to one encoding at a time.
+///
+/// `open`, though nothing outside this package can make one, because only open classes can be subclassed by other modules.
 open class ByteWriter {
-    package final private(set) var base: UnsafeMutableRawPointer
-    package final private(set) var capacity: Int
+    // Exclusive access is checked by no one here: the checks at run time cost more than what they guard, which no closure can reach.
+    @exclusivity(unchecked) package final private(set) var base: UnsafeMutableRawPointer
+    @exclusivity(unchecked) package final private(set) var capacity: Int
     /// How many bytes have been written.
-    package final private(set) var count = 0
+    @exclusivity(unchecked) package final private(set) var count = 0
     /// Objects that the written bytes refer to by place. Whoever sends the bytes keeps these alive until the receiver has decoded them.
-    package final var retained: [AnyObject] = []
+    @exclusivity(unchecked) package final var retained: [AnyObject] = []
 
     package init(_ memory: UnsafeMutableRawBufferPointer) {
         // An empty buffer has no address; any non-null one will do, as nothing is written before the first growth.
@@ -84,12 +87,12 @@ extension ByteWriter {
 }
 
 /// A writer into heap memory of its own.
-public final class HeapByteWriter: ByteWriter {
+package final class HeapByteWriter: ByteWriter {
     package init(capacity: Int = 64) {
         super.init(.allocate(byteCount: max(capacity, 1), alignment: 16))
     }
 
-    override public func grow(minimumCapacity: Int) throws -> UnsafeMutableRawBufferPointer {
+    package override func grow(minimumCapacity: Int) throws -> UnsafeMutableRawBufferPointer {
         let larger = UnsafeMutableRawBufferPointer.allocate(byteCount: max(minimumCapacity, capacity * 2), alignment: 16)
         larger.copyMemory(from: written)
         base.deallocate()
