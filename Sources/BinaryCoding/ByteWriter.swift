@@ -2,7 +2,9 @@
 ///
 /// The writer knows nothing of where its memory comes from: a subclass overrides ``grow(minimumCapacity:)``.
 /// Not thread-safe: one writer belongs to one encoding at a time.
-package class ByteWriter {
+///
+/// `open`, though nothing outside this package can make one, because only open classes can be subclassed by other modules.
+open class ByteWriter {
     package final private(set) var base: UnsafeMutableRawPointer
     package final private(set) var capacity: Int
     /// How many bytes have been written.
@@ -18,7 +20,7 @@ package class ByteWriter {
 
     /// Called when `minimumCapacity` bytes are needed and the memory holds fewer: returns larger memory whose first `count` bytes are what was
     /// written so far. Throws when there is no more to be had.
-    package func grow(minimumCapacity: Int) throws -> UnsafeMutableRawBufferPointer {
+    open func grow(minimumCapacity: Int) throws -> UnsafeMutableRawBufferPointer {
         preconditionFailure("a ByteWriter subclass overrides grow(minimumCapacity:)")
     }
 

@@ -39,7 +39,7 @@ struct AnyKey: CodingKey, ExpressibleByStringLiteral, Hashable {
 }
 
 /// Runs `read` on a decoder of `bytes`, and returns what it returns.
-func reading<R>(_ bytes: [UInt8], _ read: @escaping (any Decoder) throws -> R) throws -> R {
+func reading<R>(_ bytes: [UInt8], _ read: @escaping @Sendable (any Decoder) throws -> R) throws -> R {
     let capture = try bytes.withUnsafeBytes { buffer in
         var reader = ByteReader(buffer)
         return try Reading.$body.withValue({ try read($0) }) { try decodeBinary(Reading.self, from: &reader).result }

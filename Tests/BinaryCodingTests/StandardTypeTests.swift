@@ -12,8 +12,8 @@ struct StandardTypeTests {
         #expect(try there(wide) == wide)
     }
 
-    @Test func charactersAndSubstrings() throws {
-        #expect(throws: Never.self) { try there("👨‍👩‍👧" as String) }
+    @Test func stringsAreCheckedOnArrival() throws {
+        #expect(try there("👨‍👩‍👧") == "👨‍👩‍👧")
         #expect(try there("\0") == "\0")
         #expect(throws: DecodingError.self) { try decoded(String.self, [0x40, 2, 0xC0, 0x80]) }
     }
@@ -64,7 +64,6 @@ struct StandardTypeTests {
         #expect(try there(1..<5) == 1..<5)
         #expect(try there(1.5...2) == 1.5...2)
         #expect(try there(ContiguousArray([1, 2])) == [1, 2])
-        #expect(try there(CollectionOfOne(3)).first == 3)
         #expect(try there(Duration.seconds(3)) == .seconds(3))
     }
 
@@ -89,15 +88,13 @@ struct StandardTypeTests {
         try encodeBinary("three", to: writer)
         try encodeBinary([4, 5], to: writer)
         try encodeBinary(Int?.none, to: writer)
-        try writer.written.withMemoryRebound(to: UInt8.self) { _ in
-            var reader = ByteReader(writer.written)
-            #expect(try decodeBinary(Int.self, from: &reader) == 1)
-            #expect(try decodeBinary(Point.self, from: &reader) == Point(x: 1, y: 2))
-            #expect(try decodeBinary(String.self, from: &reader) == "three")
-            #expect(try decodeBinary([Int].self, from: &reader) == [4, 5])
-            #expect(try decodeBinary(Int?.self, from: &reader) == nil)
-            #expect(reader.remaining == 0)
-            #expect(throws: DecodingError.self) { try decodeBinary(Int.self, from: &reader) }
-        }
+        var reader = ByteReader(writer.written)
+        #expect(try decodeBinary(Int.self, from: &reader) == 1)
+        #expect(try decodeBinary(Point.self, from: &reader) == Point(x: 1, y: 2))
+        #expect(try decodeBinary(String.self, from: &reader) == "three")
+        #expect(try decodeBinary([Int].self, from: &reader) == [4, 5])
+        #expect(try decodeBinary(Int?.self, from: &reader) == nil)
+        #expect(reader.remaining == 0)
+        #expect(throws: DecodingError.self) { try decodeBinary(Int.self, from: &reader) }
     }
 }
