@@ -57,7 +57,7 @@ let package = Package(
         tests("MachineTopology"),
         tests("BinaryCoding"),
         tests("SharedState"),
-        tests("WorkTransfer", "BinaryCoding"),
+        tests("WorkTransfer", "BinaryCoding", "CMultiprocessing"),
         tests("WorkerSupervision"),
         tests("Multiprocessing"),
     ],

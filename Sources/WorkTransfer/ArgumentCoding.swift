@@ -17,7 +17,8 @@ struct ArgumentEncoder {
         do {
             try encodeBinary(argument, to: writer)
         } catch {
-            throw .cannotEncode("argument \(position), \(readableName(of: T.self)), of a function \(signature()) could not be encoded: \(error)")
+            throw .cannotEncode(
+                "argument \(position), \(readableName(of: T.self)), of a function \(signature()) could not be encoded: \(error)")
         }
     }
 }

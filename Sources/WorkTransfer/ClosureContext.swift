@@ -1,5 +1,5 @@
 #if !((arch(x86_64) || arch(arm64)) && os(Linux))
-#error("how functions travel has been verified for 64-bit Linux alone: see README.md beside this file")
+    #error("how functions travel has been verified for 64-bit Linux alone: see README.md beside this file")
 #endif
 
 /// ABI: what a Swift function value holds (two words), and the heap box that its second word points to when something was captured.

@@ -6,8 +6,9 @@ enum FunctionName {
     static func name(of function: FunctionWords, signature: String) -> String {
         var function = function
         for _ in 0..<FunctionReference.depthLimit {
-            if let name = symbol(at: function.code), !name.contains("reabstraction thunk") { return name }
-            guard let context = UnsafeRawPointer(bitPattern: function.context), let box = try? ThunkBox(context), box.shape.functions == 1 else { break }
+            if let name = symbol(at: function.code).flatMap(written) { return name }
+            guard let context = UnsafeRawPointer(bitPattern: function.context), let box = try? ThunkBox(context), box.shape.functions == 1
+            else { break }
             function = box.function(0)
         }
         return "\(signature) at \(place(of: function.code))"
@@ -23,9 +24,19 @@ enum FunctionName {
                 guard let start = readable.baseAddress, mp_runtime_demangle(name, length, start, readable.count) > 0 else {
                     return String(cString: name)
                 }
-                return withoutPrefixes(String(cString: start))
+                return readableName(ofSymbol: withoutPrefixes(String(cString: start)))
             }
         }
+    }
+
+    /// The function that a programmer wrote, of what a demangled symbol says; nil for a thunk that could be around any.
+    private static func written(_ symbol: String) -> String? {
+        // The optimiser makes one of a thunk and the function in it.
+        var name = symbol[...]
+        let mark = "Constant Propagated Function : "
+        while let start = name.firstRange(ofText: mark) { name = name[start...].dropFirst(mark.count) }
+        if name.startIndex != symbol.startIndex { return name.firstIndex(of: "]").map { String(name[..<$0]) } }
+        return name.firstRange(ofText: "reabstraction thunk") == nil ? symbol : nil
     }
 
     /// What the compiler made of a function is of no interest to whoever wrote it.

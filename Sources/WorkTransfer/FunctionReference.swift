@@ -10,7 +10,7 @@ enum FunctionReference {
     // MARK: Host side
 
     static func write(_ function: FunctionWords, to writer: inout PortableWriter, depth: Int = 0) throws(TransferError) {
-        guard depth < depthLimit else { throw .capturesState("the function is wrapped in more than \(depthLimit) others; pass it less wrapped") }
+        precondition(depth < depthLimit, "a function with an identity is not wrapped as often")
         guard let code = UnsafeRawPointer(bitPattern: function.code) else { throw CaptureRefusal.unknown.asTransferError }
         try writer.append(address: code, length: 1, executable: true, what: "the function's code")
         guard let context = UnsafeRawPointer(bitPattern: function.context) else { return writer.append(UInt8(0)) }
@@ -76,7 +76,9 @@ enum FunctionReference {
         guard try reader.integer(UInt8.self) == 1 else { return try reader.address(length: TypeMetadata.word) }
         let owner = Int(try reader.integer(UInt16.self))
         let descriptor = try reader.address(length: 4)
-        guard owner < types.count, let table = mp_runtime_witness_table(TypeMetadata(types[owner]).address, descriptor) else { throw PortableReader.damaged }
+        guard owner < types.count, let table = mp_runtime_witness_table(TypeMetadata(types[owner]).address, descriptor) else {
+            throw PortableReader.damaged
+        }
         return table
     }
 }

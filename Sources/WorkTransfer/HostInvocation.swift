@@ -24,6 +24,8 @@ extension InvocationOfWords {
     }
 
     package func describe() throws -> [UInt8] {
+        // What has no identity could not be kept in a cache: refuse it here in the same words.
+        _ = try identity
         var writer = PortableWriter()
         try TypeReference.name(of: Self.self).write(to: &writer)
         try FunctionReference.write(words, to: &writer)

@@ -22,7 +22,8 @@ package struct Invocation<each Argument: Codable & Sendable, Output: Codable & S
         do {
             return try decodeBinary(Output.self, from: &reader)
         } catch {
-            throw TransferError.cannotDecode("the result, \(readableName(of: Output.self)), of a function \(signature) could not be decoded: \(error)")
+            throw TransferError.cannotDecode(
+                "the result, \(readableName(of: Output.self)), of a function \(signature) could not be decoded: \(error)")
         }
     }
 
@@ -39,7 +40,8 @@ package struct Invocation<each Argument: Codable & Sendable, Output: Codable & S
             try encodeBinary(output, to: result)
         } catch {
             throw .transfer(
-                .cannotEncode("the result, \(readableName(of: Output.self)), of a function \(Self.signature) could not be encoded: \(error)"))
+                .cannotEncode(
+                    "the result, \(readableName(of: Output.self)), of a function \(Self.signature) could not be encoded: \(error)"))
         }
     }
 

@@ -25,7 +25,8 @@ struct MangledName {
     /// The type of this name, or nil where there is none. Finds what the runtime can find without code of the type's module.
     func resolve() -> Any.Type? {
         let words = descriptors.count * MemoryLayout<UnsafeRawPointer>.stride
-        return withUnsafeTemporaryAllocation(byteCount: words + bytes.count + 1, alignment: MemoryLayout<UnsafeRawPointer>.alignment) { memory in
+        return withUnsafeTemporaryAllocation(byteCount: words + bytes.count + 1, alignment: MemoryLayout<UnsafeRawPointer>.alignment) {
+            memory in
             guard let base = memory.baseAddress else { return nil }
             for (index, descriptor) in descriptors.enumerated() {
                 base.storeBytes(of: descriptor, toByteOffset: index * MemoryLayout<UnsafeRawPointer>.stride, as: UnsafeRawPointer.self)
@@ -64,7 +65,9 @@ extension MangledName {
 
     init(from reader: inout PortableReader) throws(TransferError) {
         for _ in 0..<(try reader.integer(UInt16.self)) {
-            descriptors.append(try reader.address(length: 4))
+            let descriptor = try reader.address(length: 4)
+            guard ContextDescriptor(address: descriptor).kind != nil else { throw PortableReader.damaged }
+            descriptors.append(descriptor)
         }
         bytes = Array(try reader.take(Int(try reader.integer(UInt32.self))))
         // Only indices of descriptors may follow the marks, and no other kind of reference occurs: a bad one would be followed blindly.

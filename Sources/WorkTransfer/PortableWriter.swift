@@ -19,7 +19,9 @@ struct PortableWriter {
 
     /// Appends the place of `length` bytes of an image. Throws `cannotEncode` when they belong to none (`what` says what they are), as memory
     /// from an allocator does.
-    mutating func append(address: UnsafeRawPointer, length: Int, executable: Bool = false, what: @autoclosure () -> String) throws(TransferError) {
+    mutating func append(address: UnsafeRawPointer, length: Int, executable: Bool = false, what: @autoclosure () -> String)
+        throws(TransferError)
+    {
         var image = mp_image()
         let protection = Int32(executable ? MP_IMAGE_EXECUTABLE : MP_IMAGE_READABLE)
         guard mp_image_containing(UInt(bitPattern: address), length, protection, &image) else {

@@ -13,7 +13,8 @@ enum TypeReference {
             let plain = MangledName(text)
             if plain.resolve() == type { return plain }
         }
-        throw .cannotEncode("the type \(readableName(of: type)) cannot be named to another process; use a struct, an enum or a class that contains it")
+        throw .cannotEncode(
+            "the type \(readableName(of: type)) cannot be named to another process; use a struct, an enum or a class that contains it")
     }
 
     static func type(named name: MangledName) throws(TransferError) -> Any.Type {
@@ -65,7 +66,9 @@ enum TypeReference {
                 let count = arguments.load(fromByteOffset: shapeClass * TypeMetadata.word, as: Int.self)
                 // The low bit says that the pack lies on the heap.
                 guard let elements = UnsafeRawPointer(bitPattern: place.load(as: UInt.self) & ~1) else { return false }
-                let types = (0..<count).map { TypeMetadata(elements.load(fromByteOffset: $0 * TypeMetadata.word, as: UnsafeRawPointer.self)) }
+                let types = (0..<count).map {
+                    TypeMetadata(elements.load(fromByteOffset: $0 * TypeMetadata.word, as: UnsafeRawPointer.self))
+                }
                 guard appendList(types, to: &name) else { return false }
                 name.append("QP")
             }

@@ -25,7 +25,9 @@ struct WitnessTable {
 
     /// Whether `type`'s conformance to the protocol is this very one: by the table, or by the description that both tables were made from.
     func belongs(to type: Any.Type) -> Bool {
-        guard let descriptor = protocolDescriptor, let table = mp_runtime_witness_table(TypeMetadata(type).address, descriptor) else { return false }
+        guard let descriptor = protocolDescriptor, let table = mp_runtime_witness_table(TypeMetadata(type).address, descriptor) else {
+            return false
+        }
         return table == address || table.load(as: UInt.self) == address.load(as: UInt.self)
     }
 
