@@ -14,8 +14,10 @@ let strictC: [CSetting] = [
 ]
 
 /// A room of the library: its name is its folder below Sources, and it may import only what it lists here.
-func room(_ name: String, _ below: String...) -> Target {
-    .target(name: name, dependencies: below.map { .byName(name: $0) }, swiftSettings: strictSwift)
+/// A room with a protocol has a README that states it.
+func room(_ name: String, _ below: String..., readme: Bool = true) -> Target {
+    .target(
+        name: name, dependencies: below.map { .byName(name: $0) }, exclude: readme ? ["README.md"] : [], swiftSettings: strictSwift)
 }
 
 /// The tests of one room.
@@ -45,13 +47,13 @@ let package = Package(
         .target(
             name: "CMultiprocessing", path: "CShims", cSettings: strictC,
             linkerSettings: [.linkedLibrary("numa"), .linkedLibrary("dl")]),
-        room("SystemLayer", "CMultiprocessing"),
-        room("MachineTopology", "SystemLayer"),
+        room("SystemLayer", "CMultiprocessing", readme: false),
+        room("MachineTopology", "SystemLayer", "CMultiprocessing"),
         room("BinaryCoding"),
-        room("SharedState", "BinaryCoding", "SystemLayer"),
-        room("WorkTransfer", "BinaryCoding", "SystemLayer"),
+        room("SharedState", "BinaryCoding", "SystemLayer", "CMultiprocessing"),
+        room("WorkTransfer", "BinaryCoding", "SystemLayer", "CMultiprocessing"),
         room("WorkerSupervision", "WorkTransfer", "SharedState", "BinaryCoding", "MachineTopology", "SystemLayer"),
-        room("Multiprocessing", "WorkerSupervision", "WorkTransfer", "SharedState", "BinaryCoding", "MachineTopology"),
+        room("Multiprocessing", "WorkerSupervision", "WorkTransfer", "SharedState", "BinaryCoding", "MachineTopology", readme: false),
 
         .target(
             name: "TestSupport", dependencies: ["SystemLayer"], path: "Tests/TestSupport", swiftSettings: strictSwift),

@@ -1,1 +1,50 @@
 #include "mp_memory.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+int mp_memory_create(const char *label, size_t length) {
+    int fd = memfd_create(label, MFD_CLOEXEC);
+    if (fd < 0) return -errno;
+    if (ftruncate(fd, (off_t)length) != 0) {
+        int error = errno;
+        close(fd);
+        return -error;
+    }
+    return fd;
+}
+
+int mp_memory_map(int fd, uintptr_t address, size_t length) {
+    void *wanted = (void *)address;
+    void *got = mmap(wanted, length, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE | MAP_FIXED_NOREPLACE, fd, 0);
+    if (got == MAP_FAILED) return -errno;
+    if (got != wanted) {  // a kernel that does not know MAP_FIXED_NOREPLACE takes the address as a hint
+        munmap(got, length);
+        return -EEXIST;
+    }
+    return 0;
+}
+
+int mp_memory_unmap(uintptr_t address, size_t length) {
+    return munmap((void *)address, length) != 0 ? -errno : 0;
+}
+
+int mp_memory_commit(int fd, size_t offset, size_t length) {
+    for (;;) {
+        if (fallocate(fd, 0, (off_t)offset, (off_t)length) == 0) return 0;
+        if (errno != EINTR) return -errno;
+    }
+}
+
+int mp_memory_discard(int fd, size_t offset, size_t length) {
+    for (;;) {
+        if (fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)length) == 0) return 0;
+        if (errno != EINTR) return -errno;
+    }
+}
+
+uint64_t mp_memory_physical(void) {
+    return (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+}

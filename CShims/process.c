@@ -1,1 +1,115 @@
 #include "mp_process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdio_ext.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#ifndef P_PIDFD
+#define P_PIDFD 3
+#endif
+
+pid_t mp_process_fork(void) {
+    pid_t parent = getpid();
+    // What is buffered now would be printed by both.
+    fflush(NULL);
+    pid_t pid = fork();
+    if (pid < 0) return -errno;
+    if (pid == 0) {
+        mp_die_with_parent(parent);
+        mp_signals_reset();
+    }
+    return pid;
+}
+
+int mp_pidfd_open(pid_t pid) {
+    int fd = (int)syscall(SYS_pidfd_open, pid, 0);
+    return fd < 0 ? -errno : fd;
+}
+
+int mp_pidfd_signal(int pidfd, int signal) {
+    return syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0) < 0 ? -errno : 0;
+}
+
+int mp_pidfd_reap(int pidfd, bool wait, struct mp_ending *ending) {
+    siginfo_t info;
+    for (;;) {
+        info.si_pid = 0;
+        if (waitid((idtype_t)P_PIDFD, (id_t)pidfd, &info, WEXITED | (wait ? 0 : WNOHANG)) == 0) break;
+        if (errno != EINTR) return -errno;
+    }
+    if (info.si_pid == 0) return 0;
+    ending->exited = info.si_code == CLD_EXITED;
+    ending->code = info.si_status;
+    return 1;
+}
+
+void mp_signals_reset(void) {
+    // Real-time signals 32 and 33 belong to the C library, which refuses them: the result does not matter.
+    for (int s = 1; s < NSIG; s++)
+        if (s != SIGKILL && s != SIGSTOP) signal(s, SIG_DFL);
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+void mp_signals_ignore_interrupt(void) {
+    signal(SIGINT, SIG_IGN);
+}
+
+void mp_die_with_parent(pid_t parent) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent) _exit(1);
+}
+
+void mp_process_name(const char *name) {
+    prctl(PR_SET_NAME, name);
+}
+
+void mp_flush_all(void) {
+    fflush(NULL);
+}
+
+void mp_flush_output(void) {
+    if (__fpending(stdout) != 0) fflush(stdout);
+}
+
+void mp_backtraces_off(void) {
+    if (getenv("SWIFT_BACKTRACE") == NULL) setenv("SWIFT_BACKTRACE", "enable=no", 1);
+}
+
+// The value of a "Name:   123 kB" line of /proc/self/status, in bytes.
+static int64_t status_bytes(const char *name) {
+    FILE *file = fopen("/proc/self/status", "re");
+    if (file == NULL) return -errno;
+    char line[128];
+    long long kib = -1;
+    size_t length = strlen(name);
+    while (kib < 0 && fgets(line, sizeof line, file) != NULL)
+        if (strncmp(line, name, length) == 0 && line[length] == ':') kib = strtoll(line + length + 1, NULL, 10);
+    fclose(file);
+    return kib < 0 ? -ENOENT : kib * 1024;
+}
+
+int mp_limit_private_memory(uint64_t bytes) {
+    int64_t used = status_bytes("VmData");
+    if (used < 0) return (int)used;
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_DATA, &limit) != 0) return -errno;
+    rlim_t wanted = (rlim_t)used + bytes;
+    if (limit.rlim_max != RLIM_INFINITY && wanted > limit.rlim_max) wanted = limit.rlim_max;
+    limit.rlim_cur = limit.rlim_max = wanted;
+    return setrlimit(RLIMIT_DATA, &limit) != 0 ? -errno : 0;
+}
+
+int64_t mp_private_memory(void) {
+    return status_bytes("RssAnon");
+}

@@ -9,6 +9,7 @@
 #include "mp_memory.h"
 #include "mp_numa.h"
 #include "mp_process.h"
+#include "mp_runtime.h"
 #include "mp_sync.h"
 
 #endif

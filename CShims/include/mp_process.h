@@ -1,5 +1,49 @@
-// process
+// Processes: made, watched and signalled without a race on their pid. Every function returns a negative errno value on failure.
 #ifndef MP_PROCESS_H
 #define MP_PROCESS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/// fork(), after which the child has no signal blocked and every handler back at its default, and dies when the calling *thread* ends.
+/// Returns 0 in the child. A child whose parent has died meanwhile never returns.
+pid_t mp_process_fork(void);
+
+/// A descriptor (close-on-exec) for the process `pid`. Only safe while nobody else can reap that process.
+int mp_pidfd_open(pid_t pid);
+int mp_pidfd_signal(int pidfd, int signal);
+
+/// How a child of the calling process ended.
+struct mp_ending {
+    int32_t exited;  ///< 1: it exited, 0: a signal killed it
+    int32_t code;    ///< the exit code or the signal
+};
+
+/// Reaps the child behind `pidfd`. Returns 1 when it had ended, 0 when it still runs and `wait` is false, -ECHILD when somebody else reaped it.
+int mp_pidfd_reap(int pidfd, bool wait, struct mp_ending *ending);
+
+/// Unblocks every signal and puts every handler back at its default.
+void mp_signals_reset(void);
+/// Ignores SIGINT: a pool's worker leaves Ctrl-C to its host.
+void mp_signals_ignore_interrupt(void);
+
+/// Has the kernel kill this process when its parent's thread ends; ends it at once if `parent` is no longer its parent.
+void mp_die_with_parent(pid_t parent);
+
+/// The name that `ps` and `top` show, 15 characters at most.
+void mp_process_name(const char *name);
+
+/// Writes out what the C library has buffered for its streams. `mp_flush_output` looks at stdout only, and costs nothing where it is empty.
+void mp_flush_all(void);
+void mp_flush_output(void);
+
+/// Keeps the Swift backtracer out of this process, unless SWIFT_BACKTRACE asks for it: it takes seconds and prints pages for a crash that the host reports anyway.
+void mp_backtraces_off(void);
+
+/// Caps private writable memory (RLIMIT_DATA) at what is used now plus `bytes`.
+int mp_limit_private_memory(uint64_t bytes);
+/// Private memory in use now (resident, anonymous), in bytes, or a negative errno value.
+int64_t mp_private_memory(void);
 
 #endif

@@ -1,5 +1,54 @@
-// sync
+// Waiting across processes: futexes, the C library's process-shared mutexes, and what a lock must know of the calling thread.
+// Functions that can fail return a negative errno value.
 #ifndef MP_SYNC_H
 #define MP_SYNC_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/// Sleeps while `*word` is `expected`, until woken, at most `nanoseconds` (negative: for ever).
+/// Returns 0 when woken (also for no reason), -EAGAIN when the word differs, -ETIMEDOUT, -EINTR.
+int mp_futex_wait(const void *word, uint32_t expected, int64_t nanoseconds);
+/// Wakes up to `count` sleepers of any process that maps the word. Returns how many.
+int mp_futex_wake(const void *word, int count);
+
+/// A descriptor (eventfd, close-on-exec, non-blocking) by which one thread wakes another out of `poll`.
+int mp_event_create(void);
+
+/// Nanoseconds of CLOCK_MONOTONIC.
+uint64_t mp_now(void);
+
+/// Tells the core that this is a spinning loop.
+static inline void mp_pause(void) {
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("isb" ::: "memory");
+#endif
+}
+
+/// What the locks know of a thread: 0 before its first lock.
+extern _Thread_local uint32_t mp_thread_token_storage;
+extern _Thread_local void *mp_thread_record_storage;
+static inline uint32_t mp_thread_token(void) { return mp_thread_token_storage; }
+static inline void *mp_thread_record(void) { return mp_thread_record_storage; }
+/// Sets both for the calling thread, and has `ended(record)` called when the thread ends (0, NULL: forgets them).
+int mp_thread_register(uint32_t token, void *record, void (*ended)(void *record));
+
+/// Starts a detached thread. `name` is at most 15 characters. All signals are blocked in it: they are the user's threads' business.
+int mp_thread_start(const char *name, uint64_t stack_bytes, void (*body)(void *context), void *context);
+
+/// The kinds of process-shared pthread mutex.
+enum mp_mutex_kind { MP_MUTEX_NORMAL, MP_MUTEX_ADAPTIVE, MP_MUTEX_ROBUST };
+/// Bytes and alignment of the memory a mutex takes.
+extern const uint32_t mp_mutex_size, mp_mutex_alignment;
+int mp_mutex_init(void *mutex, enum mp_mutex_kind kind);
+/// 0: locked. -EOWNERDEAD: locked, and its last owner died holding it; the mutex is already consistent again.
+int mp_mutex_lock(void *mutex);
+/// As `mp_mutex_lock`, or -EBUSY.
+int mp_mutex_try_lock(void *mutex);
+/// As `mp_mutex_lock`, or -ETIMEDOUT.
+int mp_mutex_lock_for(void *mutex, int64_t nanoseconds);
+int mp_mutex_unlock(void *mutex);
 
 #endif

@@ -1,9 +1,33 @@
-/// Appends the binary form of `value` to `writer`. Throws `EncodingError` for what cannot be encoded, and whatever `encode(to:)` and the writer throw.
+/// Appends the binary form of `value` to `writer`, behind what is there already.
+///
+/// Numbers, strings, and arrays of trivial values are written without allocating anything beside the writer.
+/// - Throws: `EncodingError` for what cannot be encoded, and whatever `encode(to:)` and the writer throw. Then nothing was appended.
 package func encodeBinary<T: Encodable>(_ value: T, to writer: ByteWriter) throws {
-    fatalError("not there yet")
+    let plan = TypePlan.of(T.self)
+    if try writer.encodeLeaf(value, plan: plan) { return }
+    try writer.undoingOnThrow {
+        if let encoder = plan.pointee.encoder {
+            if try withUnsafePointer(to: value, { try encoder.encodeLeaf(at: UnsafeRawPointer($0), to: writer) }) { return }
+        }
+        try EncodingCore(writer).encode(value, plan: plan, in: -1, key: .none)
+    }
 }
 
-/// Takes a value from `reader`. Throws `DecodingError` for bytes that do not hold a `T`, and whatever `init(from:)` throws. Never traps, whatever the bytes.
+/// Takes a value from `reader`, which then stands behind it.
+///
+/// - Throws: `DecodingError` for bytes that do not hold a `T`, and whatever `init(from:)` throws. Never traps, whatever the bytes, as long as
+///   the `init(from:)`s do not. The reader has not moved then.
 package func decodeBinary<T: Decodable>(_ type: T.Type = T.self, from reader: inout ByteReader) throws -> T {
-    fatalError("not there yet")
+    let core = DecodingCore(reader.bytes)
+    defer { core.finish() }
+    let value: T
+    let slot: Slot
+    do {
+        slot = try core.source.slot(at: reader.offset, before: reader.bytes.count)
+        value = try core.decode(type, plan: TypePlan.of(T.self), from: slot, parent: nil, key: .none)
+        _ = try reader.take(slot.end - reader.offset)
+    } catch let error as Malformed {
+        throw core.corrupted(error, parent: nil, key: .none)
+    }
+    return value
 }

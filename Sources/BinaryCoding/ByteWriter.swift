@@ -46,6 +46,13 @@ package class ByteWriter {
         (base + offset).storeBytes(of: value, as: T.self)
     }
 
+    /// Takes back what was written since `count` bytes and `retained` objects were there: an encoding that failed leaves nothing behind.
+    package final func truncate(to count: Int, retained kept: Int) {
+        precondition(count >= 0 && count <= self.count)
+        self.count = count
+        if kept < retained.count { retained.removeLast(retained.count - kept) }
+    }
+
     /// The bytes written so far, valid until the next write.
     package final var written: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: base, count: count) }
 

@@ -1,0 +1,91 @@
+import Synchronization
+
+/// How values of one type are coded: found out once for each type, as asking the runtime for conformances costs more than coding a small value.
+struct TypePlan {
+    enum Kind: UInt8 {
+        /// As its bytes in memory.
+        case raw
+        case string
+        /// One of the standard library's containers, by code of this module.
+        case composite
+        /// By the type's own `Codable` conformance.
+        case codable
+    }
+
+    let type: ObjectIdentifier
+    let encoding: Kind
+    let decoding: Kind
+    /// Of a raw type: the tag, and how many bytes it takes alone and in an array.
+    let tag: UInt8
+    let size: Int
+    let stride: Int
+    /// Whether there are bytes that are not values of this raw type.
+    let checked: (any RawType.Type)?
+    /// The numeric type this is, to convert what was encoded as another.
+    let number: (any Number.Type)?
+    let encoder: (any CompositeEncodable.Type)?
+    let decoder: (any CompositeDecodable.Type)?
+    fileprivate let next: Plan?
+}
+
+/// Plans are made once and never freed: there are only so many types in a program.
+typealias Plan = UnsafePointer<TypePlan>
+
+extension TypePlan {
+    /// The plan of `type`. A few nanoseconds after the first time.
+    @inline(__always)
+    static func of<T>(_ type: T.Type) -> Plan {
+        let id = ObjectIdentifier(type)
+        let bucket = PlanTable.shared.bucket(of: id)
+        var candidate = Plan(bucket.pointee.load(ordering: .acquiring))
+        while let plan = candidate {
+            if plan.pointee.type == id { return plan }
+            candidate = plan.pointee.next
+        }
+        return make(type, size: MemoryLayout<T>.size, stride: MemoryLayout<T>.stride, in: bucket)
+    }
+
+    @inline(never)
+    private static func make(_ type: Any.Type, size: Int, stride: Int, in bucket: PlanTable.Bucket) -> Plan {
+        let rawType = type as? any RawType.Type
+        let isRaw = rawType != nil || type is any RawTransferable.Type
+        let encoder = type as? any CompositeEncodable.Type
+        let decoder = type as? any CompositeDecodable.Type
+        let isString = type == String.self
+        func kind(composite: Bool) -> Kind { isRaw ? .raw : isString ? .string : composite ? .composite : .codable }
+        let new = UnsafeMutablePointer<TypePlan>.allocate(capacity: 1)
+        var head = bucket.pointee.load(ordering: .acquiring)
+        while true {
+            new.initialize(
+                to: TypePlan(
+                    type: ObjectIdentifier(type), encoding: kind(composite: encoder != nil), decoding: kind(composite: decoder != nil),
+                    tag: rawType?.tag ?? Tag.raw, size: size, stride: stride, checked: type == Bool.self ? rawType : nil,
+                    number: type as? any Number.Type, encoder: encoder, decoder: decoder, next: Plan(head)))
+            // No lock: a lock held by another thread at the moment of a fork would stay locked in the child. Two threads
+            // that meet here make two plans for one type, which is harmless.
+            let (exchanged, now) = bucket.pointee.compareExchange(expected: head, desired: new, ordering: .acquiringAndReleasing)
+            if exchanged { return Plan(new) }
+            head = now
+        }
+    }
+}
+
+/// A hash table of plans, each bucket a list that only ever grows at its head.
+private struct PlanTable: @unchecked Sendable {
+    typealias Bucket = UnsafeMutablePointer<Atomic<UnsafeMutablePointer<TypePlan>?>>
+    static let shared = PlanTable()
+
+    private static let bits = 10
+    private let buckets: Bucket
+
+    private init() {
+        buckets = .allocate(capacity: 1 << Self.bits)
+        for place in 0..<1 << Self.bits { (buckets + place).initialize(to: Atomic(nil)) }
+    }
+
+    @inline(__always)
+    func bucket(of type: ObjectIdentifier) -> Bucket {
+        // Fibonacci hashing: metadata addresses differ in their middle bits.
+        buckets + Int(truncatingIfNeeded: (UInt64(UInt(bitPattern: type)) &* 0x9E37_79B9_7F4A_7C15) >> UInt64(64 - Self.bits))
+    }
+}

@@ -1,0 +1,108 @@
+import Synchronization
+import SystemLayer
+
+/// A block that is alive while any process of the family holds a handle to it. Who does is a bit for each process, so that taking and dropping a hold can be
+/// repeated or cut short by a death without harm, as a count could not.
+struct ObjectBlock {
+    // 0: what it is; 4: size of an element; 8: number of elements; 64: the holders; 192: the object.
+    static let payload = 192
+    private static let holders = 64
+    private static let holderWords = ArenaLayout.processCapacity / 64
+
+    enum Kind: UInt32 { case value = 0x5661_6c75 }
+
+    let offset: Int
+    let arena: Arena
+
+    init(offset: Int, in arena: Arena) {
+        self.offset = offset
+        self.arena = arena
+    }
+
+    /// Makes an object of `size` zero bytes that the calling process holds.
+    static func make(_ kind: Kind, elementSize: Int, count: Int, size: Int, in arena: Arena) throws -> ObjectBlock {
+        let offset = try arena.allocate(payload + size)
+        let block = ObjectBlock(offset: offset, in: arena)
+        (arena.base + offset).initializeMemory(as: UInt8.self, repeating: 0, count: payload + size)
+        (arena.base + offset).storeBytes(of: kind.rawValue, as: UInt32.self)
+        (arena.base + offset).storeBytes(of: UInt32(elementSize), toByteOffset: 4, as: UInt32.self)
+        (arena.base + offset).storeBytes(of: UInt64(count), toByteOffset: 8, as: UInt64.self)
+        HandleRegistry.retain(block)
+        // Until here it is its maker's memory, and goes with it.
+        let word = block.word
+        let state = BlockWord(rawValue: word.pointee.load(ordering: .relaxed))
+        word.pointee.store(state.changed(to: .object).rawValue, ordering: .releasing)
+        return block
+    }
+
+    /// The object at `offset`, which may be anything, if it is what is expected there.
+    static func find(_ kind: Kind, elementSize: Int, at offset: UInt64, in arena: Arena) -> ObjectBlock? {
+        guard let offset = Int(exactly: offset), let word = arena.blockWord(at: offset),
+            BlockWord(rawValue: word.pointee.load(ordering: .acquiring)).kind == .object,
+            (arena.base + offset).load(as: UInt32.self) == kind.rawValue,
+            (arena.base + offset).load(fromByteOffset: 4, as: UInt32.self) == UInt32(elementSize)
+        else { return nil }
+        return ObjectBlock(offset: offset, in: arena)
+    }
+
+    var count: Int { Int((arena.base + offset).load(fromByteOffset: 8, as: UInt64.self)) }
+
+    private var word: UnsafeMutablePointer<Atomic<UInt64>> {
+        guard let word = arena.blockWord(at: offset) else { preconditionFailure("a shared object's block is gone") }
+        return word
+    }
+
+    private func holderWord(_ i: Int) -> UnsafeMutablePointer<Atomic<UInt64>> { arena.word(offset + Self.holders + i * 8) }
+
+    /// Only on behalf of, or for, a process to which somebody who holds the object has given it.
+    func addHolder(_ identity: ProcessIdentity) {
+        holderWord(Int(identity.slot) / 64).pointee.bitwiseOr(1 << (UInt64(identity.slot) % 64), ordering: .acquiringAndReleasing)
+        // Whoever is looking for holders right now may have passed this one: let its attempt to free fail.
+        word.pointee.wrappingAdd(1 << 32, ordering: .acquiringAndReleasing)
+    }
+
+    func removeHolder(_ identity: ProcessIdentity) {
+        holderWord(Int(identity.slot) / 64).pointee.bitwiseAnd(~(1 << (UInt64(identity.slot) % 64)), ordering: .acquiringAndReleasing)
+        let word = word
+        while true {
+            let state = BlockWord(rawValue: word.pointee.load(ordering: .acquiring))
+            guard state.kind == .object else { return }
+            for i in 0..<Self.holderWords where holderWord(i).pointee.load(ordering: .acquiring) != 0 { return }
+            if arena.release(word, at: offset, expecting: state) { return }
+        }
+    }
+}
+
+/// How many handles this process has to each shared object. The object itself knows only whether there is one.
+package enum HandleRegistry {
+    private static let lock = HostLock()
+    private nonisolated(unsafe) static var counts: [Int: Int] = [:]  // guarded by `lock`
+
+    static func retain(_ block: ObjectBlock) {
+        lock.withLock {
+            let count = counts[block.offset, default: 0]
+            counts[block.offset] = count + 1
+            if count == 0 { block.addHolder(CurrentProcess.identity(in: block.arena)) }
+        }
+    }
+
+    static func release(_ block: ObjectBlock) {
+        lock.withLock {
+            guard let count = counts[block.offset] else { return }
+            counts[block.offset] = count == 1 ? nil : count - 1
+            if count == 1 { block.removeHolder(CurrentProcess.identity(in: block.arena)) }
+        }
+    }
+
+    /// Holds on to an object that a message names, from when its sender lets go until it is decoded or dropped.
+    package static func takeCustody(of handle: UInt64, in arena: Arena) { retain(ObjectBlock(offset: Int(handle), in: arena)) }
+    package static func endCustody(of handle: UInt64, in arena: Arena) { release(ObjectBlock(offset: Int(handle), in: arena)) }
+
+    /// Calls `fork`, which makes a copy of this process known as `child`, so that the copy holds from its first moment what this process holds.
+    package static func whileForking<R>(_ child: ProcessIdentity, in arena: Arena, _ fork: () -> R) -> R {
+        lock.withLock {
+            for offset in counts.keys { ObjectBlock(offset: offset, in: arena).addHolder(child) }
+            return fork()
+        }
+    }
+}

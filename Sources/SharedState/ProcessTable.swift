@@ -1,0 +1,104 @@
+import Glibc
+import Synchronization
+
+/// The processes of a family. A process is entered by its parent before it is started, and struck out by its parent's supervisor after it has ended and what
+/// it held has been reclaimed: there is exactly one who cleans up.
+package enum ProcessTable {
+    // An entry: bits 0–3 phase, 16–31 generation, 32–59 the parent's identity; then the pid.
+    private enum Phase: UInt64 { case free, live, reclaiming }
+
+    private static func entry(_ slot: Int) -> Int { ArenaLayout.processTable + slot * ArenaLayout.processEntrySize }
+
+    private static func word(_ phase: Phase, generation: UInt16, parent: UInt32 = 0) -> UInt64 {
+        phase.rawValue | UInt64(generation) << 16 | UInt64(parent) << 32
+    }
+
+    /// Enters a process that is about to be started by `parent` (nil for the family's first).
+    /// - Throws: ``SharedMemoryError`` when the family has as many processes as it can.
+    package static func enter(parent: ProcessIdentity?, in arena: Arena) throws -> ProcessIdentity {
+        sweepOrphans(in: arena)
+        for slot in 0..<ArenaLayout.processCapacity {
+            let state = arena.word(entry(slot))
+            let current = state.pointee.load(ordering: .relaxed)
+            guard current & 15 == Phase.free.rawValue else { continue }
+            let generation = UInt16(truncatingIfNeeded: current >> 16) &+ 1
+            setProcessIdentifier(0, ofSlot: slot, in: arena)
+            if state.pointee.compareExchange(
+                expected: current, desired: word(.live, generation: generation, parent: parent?.bits ?? 0), ordering: .acquiringAndReleasing
+            ).exchanged {
+                return ProcessIdentity(slot: slot, generation: generation)
+            }
+        }
+        throw SharedMemoryError(
+            "\(ArenaLayout.processCapacity) processes already share this memory, which is the most there can be. Let some end before starting more.")
+    }
+
+    /// Notes the pid of an entered process, for those who must find out whether it still runs.
+    package static func setProcessIdentifier(_ pid: Int32, of identity: ProcessIdentity, in arena: Arena) {
+        setProcessIdentifier(pid, ofSlot: Int(identity.slot), in: arena)
+    }
+
+    private static func setProcessIdentifier(_ pid: Int32, ofSlot slot: Int, in arena: Arena) {
+        arena.word32(entry(slot) + 8).pointee.store(UInt32(bitPattern: pid), ordering: .releasing)
+    }
+
+    static func isLive(_ bits: UInt32, in arena: Arena) -> Bool {
+        let slot = Int(bits & 0xfff) - 1
+        guard slot >= 0, slot < ArenaLayout.processCapacity else { return false }
+        let current = arena.word(entry(slot)).pointee.load(ordering: .acquiring)
+        return current & 15 == Phase.live.rawValue && UInt16(truncatingIfNeeded: current >> 16) == UInt16(truncatingIfNeeded: bits >> 12)
+    }
+
+    /// Hands on the locks of a process that has ended, frees its memory and its handles, and strikes it out. Those of its children that have ended
+    /// go with it; the others are on their way, and go at the next call.
+    ///
+    /// Time grows with the number of blocks in the arena: some microseconds for a hundred of them.
+    package static func reclaim(_ identity: ProcessIdentity, in arena: Arena) {
+        let state = arena.word(entry(Int(identity.slot)))
+        let current = state.pointee.load(ordering: .acquiring)
+        guard current & 15 == Phase.live.rawValue, UInt16(truncatingIfNeeded: current >> 16) == identity.generation else { return }
+        let claimed = current & ~15 | Phase.reclaiming.rawValue
+        guard state.pointee.compareExchange(expected: current, desired: claimed, ordering: .acquiringAndReleasing).exchanged else { return }
+        ThreadRecords.releaseLocks(ofProcess: identity.bits, in: arena)
+        Reclamation.reclaimBlocks(of: identity, in: arena)
+        state.pointee.store(word(.free, generation: identity.generation), ordering: .releasing)
+        sweepOrphans(in: arena)
+    }
+
+    /// Reclaims processes whose parent is gone from the table and which have ended themselves: nobody else will.
+    private static func sweepOrphans(in arena: Arena) {
+        for slot in 0..<ArenaLayout.processCapacity {
+            let current = arena.word(entry(slot)).pointee.load(ordering: .acquiring)
+            let parent = UInt32(truncatingIfNeeded: current >> 32)
+            guard current & 15 == Phase.live.rawValue, parent != 0, !isLive(parent, in: arena) else { continue }
+            // A parent that is being reclaimed at this moment is not live either, and its children may run for another millisecond.
+            let pid = Int32(bitPattern: arena.word32(entry(slot) + 8).pointee.load(ordering: .acquiring))
+            if pid != 0, kill(pid, 0) == 0 || errno == EPERM { continue }
+            reclaim(ProcessIdentity(slot: slot, generation: UInt16(truncatingIfNeeded: current >> 16)), in: arena)
+        }
+    }
+}
+
+/// Which process of the family the calling one is.
+package enum CurrentProcess {
+    private static let bits = Atomic<UInt32>(0)
+
+    /// Enters the family's first process by itself; every other is told by its parent.
+    package static func identity(in arena: Arena) -> ProcessIdentity {
+        var known = bits.load(ordering: .acquiring)
+        if known == 0 {
+            guard let new = try? ProcessTable.enter(parent: nil, in: arena) else { preconditionFailure("the process table of a new arena is full") }
+            let (exchanged, original) = bits.compareExchange(expected: 0, desired: new.bits, ordering: .acquiringAndReleasing)
+            // Another thread may have been faster; then its entry stands, and this one goes unused.
+            known = exchanged ? new.bits : original
+            if exchanged { ProcessTable.setProcessIdentifier(getpid(), of: new, in: arena) } else { ProcessTable.reclaim(new, in: arena) }
+        }
+        return ProcessIdentity(slot: Int(known & 0xfff) - 1, generation: UInt16(truncatingIfNeeded: known >> 12))
+    }
+
+    /// Tells a process that has just begun who it is.
+    package static func begin(as identity: ProcessIdentity, in arena: Arena) {
+        bits.store(identity.bits, ordering: .releasing)
+        ProcessTable.setProcessIdentifier(getpid(), of: identity, in: arena)
+    }
+}

@@ -1,0 +1,98 @@
+import BinaryCoding
+import Synchronization
+
+/// A value in memory that several processes share, with a lock of its own.
+///
+/// Make one, pass it as an argument (or capture it in a `.fork` child), and every process that has it reads and writes the same value. It lives as long as any
+/// process of the family holds a handle to it; a process that has died holds none.
+///
+/// ```swift
+/// let counter = try SharedValue<Int32>(0)
+/// counter.withLock { $0 += 1 }     // exact, from any number of processes
+/// counter.value += 1               // a read and a write, each atomic: another process may come between
+/// ```
+///
+/// `T` is a trivial type of any size. Encoding a `SharedValue` for anything but another process of the family throws.
+public final class SharedValue<T: BitwiseCopyable & Sendable>: Codable, Sendable, SharedObject {
+    // The object: the lock's word; at 8 the version; from 16 on two buffers, of which `version % 2` tells the current one. An update is written to the other
+    // and becomes current by one store: until then, whatever happens to its writer, the old value stands.
+    private static var buffers: Int { max(16, MemoryLayout<T>.alignment) }
+    private static var stride: Int { max(1, MemoryLayout<T>.stride) }
+
+    private let block: ObjectBlock
+    private let lockWord: OwnerLock
+    private nonisolated(unsafe) let version: UnsafeMutablePointer<Atomic<UInt64>>
+    private nonisolated(unsafe) let first: UnsafeMutableRawPointer
+
+    package var handle: UInt64 { UInt64(block.offset) }
+
+    /// Makes a shared value.
+    /// - Throws: ``SharedMemoryError`` when there is no memory for it.
+    public convenience init(_ initial: T) throws {
+        precondition(MemoryLayout<T>.alignment <= 64, "a SharedValue's alignment is at most 64 bytes")
+        let arena = try Arena.current()
+        let block = try ObjectBlock.make(
+            .value, elementSize: MemoryLayout<T>.size, count: 1, size: Self.buffers + 2 * Self.stride, in: arena)
+        self.init(retained: block)
+        first.storeBytes(of: initial, as: T.self)
+    }
+
+    /// Takes over one hold on `block`.
+    private init(retained block: ObjectBlock) {
+        let object = block.offset + ObjectBlock.payload
+        self.block = block
+        lockWord = OwnerLock(word: block.arena.word32(object), offset: UInt64(object))
+        version = block.arena.word(object + 8)
+        first = block.arena.base + object + Self.buffers
+    }
+
+    deinit { HandleRegistry.release(block) }
+
+    /// The current value. Reading takes no lock and never sees half an update; writing waits for the lock.
+    ///
+    /// `shared.value += 1` is a read and a write: an update that another process makes between them is lost. Use ``withLock(_:)``.
+    public var value: T {
+        get {
+            while true {
+                let before = version.pointee.load(ordering: .acquiring)
+                let copy = buffer(before).loadUnaligned(as: T.self)
+                // The buffer is written again only for the update after next: the copy is whole if no update has happened.
+                atomicMemoryFence(ordering: .acquiring)
+                if version.pointee.load(ordering: .relaxed) == before { return copy }
+            }
+        }
+        set { withLock { $0 = newValue } }
+    }
+
+    /// Calls `body` with the value, while no other thread or process of the family is in `withLock` or sets ``value``.
+    ///
+    /// All or nothing: when `body` throws, or its process dies in it, the old value stays. A lock whose owner has died is handed on.
+    /// Blocks while another holds the lock. Not recursive: `body` must not use the same value's lock.
+    /// - Returns: what `body` returns.
+    public func withLock<R>(_ body: (inout T) throws -> R) rethrows -> R {
+        lockWord.lock(in: block.arena)
+        defer { lockWord.unlock() }
+        let before = version.pointee.load(ordering: .relaxed)
+        var copy = buffer(before).loadUnaligned(as: T.self)
+        let result = try body(&copy)
+        buffer(before &+ 1).storeBytes(of: copy, as: T.self)
+        version.pointee.store(before &+ 1, ordering: .releasing)
+        return result
+    }
+
+    @inline(__always)
+    private func buffer(_ version: UInt64) -> UnsafeMutableRawPointer { version & 1 == 0 ? first : first + Self.stride }
+
+    /// Finds the value that another process of the family has sent. Throws a `DecodingError` elsewhere.
+    public convenience init(from decoder: any Decoder) throws {
+        let handle = try decodeHandle(of: Self.self, from: decoder)
+        guard let block = ObjectBlock.find(.value, elementSize: MemoryLayout<T>.size, at: handle, in: try Arena.current()) else {
+            throw handleError(Self.self, decoder, "There is no \(Self.self) at place \(handle) of the shared memory.")
+        }
+        HandleRegistry.retain(block)
+        self.init(retained: block)
+    }
+
+    /// Writes the value's place in shared memory. Throws an `EncodingError` for anything but a message to a process of the family.
+    public func encode(to encoder: any Encoder) throws { try encodeHandle(to: encoder) }
+}

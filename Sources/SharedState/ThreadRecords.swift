@@ -1,0 +1,116 @@
+import CMultiprocessing
+import Synchronization
+import SystemLayer
+
+/// The threads that have ever taken a lock: what stands in a lock's word is a thread's token, and a thread's record lists the locks it holds or is about to
+/// take. A lock is entered before the attempt and struck out after its release, so after a death at any instruction the list names every lock that may be held.
+package enum ThreadRecords {
+    // A record: word 0: bits 0–3 phase (0 free, 1 live), 4–31 the process, 32–48 generation; then the number of locks listed; then their words' offsets.
+    private static let depth = 8
+    private static let locks = 16
+    /// Deeper nesting is not listed: a waiter then finds out by itself that the owner is gone.
+    private static let listed = 6
+
+    /// Bits of a token: 13 for the record, 17 for its generation.
+    static let tokenMask: UInt32 = 0x3fff_ffff
+
+    private static func record(_ index: Int) -> Int { ArenaLayout.threadTable + index * ArenaLayout.threadRecordSize }
+
+    /// The calling thread's token; its first lock makes it a record.
+    @inline(__always)
+    static func currentToken(in arena: Arena) -> UInt32 {
+        let token = mp_thread_token()
+        return token != 0 ? token : register(in: arena)
+    }
+
+    @inline(never)
+    private static func register(in arena: Arena) -> UInt32 {
+        let process = UInt64(CurrentProcess.identity(in: arena).bits)
+        for index in 0..<ArenaLayout.threadCapacity {
+            let state = arena.word(record(index))
+            let current = state.pointee.load(ordering: .relaxed)
+            guard current & 15 == 0 else { continue }
+            let generation = (current >> 32 &+ 1) & 0x1ffff
+            guard
+                state.pointee.compareExchange(
+                    expected: current, desired: 1 | process << 4 | generation << 32, ordering: .acquiringAndReleasing
+                ).exchanged
+            else { continue }
+            let token = UInt32(index + 1) & 0x1fff | UInt32(generation) << 13
+            arena.word(record(index) + depth).pointee.store(0, ordering: .releasing)
+            let result = mp_thread_register(token, arena.base + record(index)) { record in
+                if let record { ThreadRecords.threadEnded(record) }
+            }
+            guard result == 0 else { break }
+            return token
+        }
+        preconditionFailure("\(ArenaLayout.threadCapacity) threads of this family of processes hold or have held shared locks: end some before starting more")
+    }
+
+    /// Lists a lock as held or about to be.
+    @inline(__always)
+    static func enter(_ lock: UInt64) {
+        guard let record = mp_thread_record() else { return }
+        let count = (record + depth).assumingMemoryBound(to: Atomic<UInt64>.self)
+        let n = count.pointee.load(ordering: .relaxed)
+        if n < listed { (record + locks + Int(n) * 8).assumingMemoryBound(to: Atomic<UInt64>.self).pointee.store(lock, ordering: .relaxed) }
+        count.pointee.store(n + 1, ordering: .releasing)
+    }
+
+    /// Strikes out a lock that was released or not taken. Locks are mostly released in the opposite order of their taking, so it is the last one.
+    @inline(__always)
+    static func leave(_ lock: UInt64) {
+        guard let record = mp_thread_record() else { return }
+        let count = (record + depth).assumingMemoryBound(to: Atomic<UInt64>.self)
+        let n = Int(count.pointee.load(ordering: .relaxed))
+        guard n > 0 else { return }
+        let entries = (record + locks).assumingMemoryBound(to: Atomic<UInt64>.self)
+        if n <= listed, entries[n - 1].load(ordering: .relaxed) != lock { moveLast(n, over: lock, entries) }
+        count.pointee.store(UInt64(n - 1), ordering: .releasing)
+    }
+
+    private static func moveLast(_ n: Int, over lock: UInt64, _ entries: UnsafeMutablePointer<Atomic<UInt64>>) {
+        for i in 0..<n where entries[i].load(ordering: .relaxed) == lock {
+            entries[i].store(entries[n - 1].load(ordering: .relaxed), ordering: .relaxed)
+            return
+        }
+    }
+
+    /// Whether the thread that `token` stands for can still release what it holds.
+    static func isLive(_ token: UInt32, in arena: Arena) -> Bool {
+        let index = Int(token & 0x1fff) - 1
+        guard index >= 0 else { return false }
+        let current = arena.word(record(index)).pointee.load(ordering: .acquiring)
+        return current & 15 == 1 && UInt32(truncatingIfNeeded: current >> 32) & 0x1ffff == token >> 13
+            && ProcessTable.isLive(UInt32(truncatingIfNeeded: current >> 4) & 0xfff_ffff, in: arena)
+    }
+
+    static func releaseLocks(ofProcess process: UInt32, in arena: Arena) {
+        for index in 0..<ArenaLayout.threadCapacity {
+            let current = arena.word(record(index)).pointee.load(ordering: .acquiring)
+            // Records are handed out from the lowest on: the first that was never used ends the table.
+            if current == 0 { break }
+            if current & 15 == 1, UInt32(truncatingIfNeeded: current >> 4) & 0xfff_ffff == process { end(index, current, in: arena) }
+        }
+    }
+
+    private static func threadEnded(_ record: UnsafeMutableRawPointer) {
+        guard let arena = try? Arena.current() else { return }
+        let index = (record - arena.base - ArenaLayout.threadTable) / ArenaLayout.threadRecordSize
+        end(index, arena.word(ThreadRecords.record(index)).pointee.load(ordering: .acquiring), in: arena)
+    }
+
+    private static func end(_ index: Int, _ state: UInt64, in arena: Arena) {
+        let token = UInt32(index + 1) & 0x1fff | UInt32(truncatingIfNeeded: state >> 32) << 13
+        let count = min(Int(arena.word(record(index) + depth).pointee.load(ordering: .acquiring)), listed)
+        for i in 0..<count {
+            let offset = Int(truncatingIfNeeded: arena.word(record(index) + locks + i * 8).pointee.load(ordering: .relaxed))
+            guard offset > 0, offset < arena.length - 4, offset % 4 == 0 else { continue }
+            OwnerLock(word: arena.word32(offset), offset: UInt64(offset)).handOn(from: token)
+        }
+        arena.word(record(index)).pointee.store(state & ~15, ordering: .releasing)
+    }
+
+    /// In a forked child: its one thread is another than its parent's, which it was copied from.
+    package static func forgetAfterFork() { _ = mp_thread_register(0, nil) { _ in } }
+}

@@ -1,0 +1,65 @@
+import CMultiprocessing
+import Glibc
+
+/// Forks the calling process.
+///
+/// The child has this thread only, no blocked signals and no handlers, and dies when the calling *thread* ends; it shares no unwritten output with its parent.
+/// - Returns: nil in the child.
+package func forkProcess() throws(SystemError) -> ProcessDescriptor? {
+    let pid = try check(mp_process_fork(), "forking this process")
+    if pid == 0 { return nil }
+    let number = mp_pidfd_open(pid)
+    if number < 0 {
+        // A child that cannot be watched must not run.
+        kill(pid, SIGKILL)
+        waitpid(pid, nil, 0)
+    }
+    return ProcessDescriptor(owning: try check(number, "watching a forked process"), processIdentifier: pid)
+}
+
+/// What a worker does to its process.
+package enum ThisProcess {
+    package static func ignoreInterrupt() { mp_signals_ignore_interrupt() }
+    package static func setName(_ name: String) { mp_process_name(name) }
+    package static func turnOffBacktraces() { mp_backtraces_off() }
+
+    /// Writes out what has been printed, so that it is seen before what comes of it.
+    package static func flushOutput() { mp_flush_output() }
+
+    /// Ends the process without running exit handlers, which are its parent's.
+    package static func end(code: Int32) -> Never {
+        mp_flush_all()
+        _exit(code)
+    }
+
+    /// Caps private memory at what is used now plus `bytes`.
+    package static func limitPrivateMemory(bytes: UInt64) throws(SystemError) {
+        try check(mp_limit_private_memory(bytes), "limiting the memory of a worker")
+    }
+
+    /// Resident private memory in bytes, or nil where the kernel does not say.
+    package static var privateMemory: UInt64? { UInt64(exactly: mp_private_memory()) }
+
+    package static func setEnvironment(_ name: String, _ value: String) { setenv(name, value, 1) }
+}
+
+/// A descriptor that wakes a thread waiting in `poll`.
+package final class WakeUp: Sendable {
+    package let number: Int32
+
+    package init() throws(SystemError) {
+        number = try check(mp_event_create(), "making an eventfd")
+    }
+
+    package func signal() {
+        var one: UInt64 = 1
+        _ = write(number, &one, 8)
+    }
+
+    package func clear() {
+        var count: UInt64 = 0
+        _ = read(number, &count, 8)
+    }
+
+    deinit { close(number) }
+}

@@ -1,0 +1,39 @@
+import Synchronization
+
+/// A lock between the threads of one process.
+///
+/// Not `Synchronization.Mutex`: that one remembers thread ids, and traps in a forked child whose parent had used it. This one is three states of a
+/// futex word (Drepper, "Futexes Are Tricky", 2011), and a child that was forked while it was held can ``reset()`` it.
+package final class HostLock: @unchecked Sendable {
+    // Unchecked: the word is only used atomically.
+    private let word: FutexWord = .makeFutexWord()
+
+    package init() {}
+
+    deinit { word.deallocate() }
+
+    @inline(__always)
+    package func lock() {
+        if !word.pointee.compareExchange(expected: 0, desired: 1, ordering: .acquiring).exchanged { lockSlowly() }
+    }
+
+    @inline(__always)
+    package func unlock() {
+        if word.pointee.exchange(0, ordering: .releasing) == 2 { word.wake() }
+    }
+
+    @inline(__always)
+    package func withLock<R, E: Error>(_ body: () throws(E) -> R) throws(E) -> R {
+        lock()
+        defer { unlock() }
+        return try body()
+    }
+
+    /// Frees the lock in a forked child, where its owner is a thread that does not exist.
+    package func reset() { word.pointee.store(0, ordering: .releasing) }
+
+    @inline(never)
+    private func lockSlowly() {
+        while word.pointee.exchange(2, ordering: .acquiring) != 0 { word.wait(while: 2) }
+    }
+}

@@ -1,0 +1,56 @@
+import CMultiprocessing
+import Glibc
+
+/// How a process ended.
+public enum TerminationStatus: Sendable, Equatable, Hashable, Codable {
+    /// It exited by itself, with this code (0 to 255).
+    case exited(Int32)
+    /// This signal killed it.
+    case signaled(Int32)
+}
+
+extension TerminationStatus: CustomStringConvertible {
+    public var description: String {
+        switch self {
+        case .exited(let code): "exited with code \(code)"
+        case .signaled(let signal): "was killed by signal \(signal) (\(String(cString: strsignal(signal))))"
+        }
+    }
+}
+
+/// A process by its pidfd: signals through it can only ever reach that process, however its number is reused.
+package final class ProcessDescriptor: Sendable {
+    package let processIdentifier: Int32
+    /// Readable (for `poll`) once the process has ended.
+    package let number: Int32
+
+    /// Takes over the open pidfd `number`.
+    package init(owning number: Int32, processIdentifier: Int32) {
+        self.number = number
+        self.processIdentifier = processIdentifier
+    }
+
+    /// Sends `signal`; does nothing when the process has ended.
+    package func send(signal: Int32) { _ = mp_pidfd_signal(number, signal) }
+
+    /// Waits for a child of the calling process to end, and reaps it.
+    /// - Returns: nil when it still runs (`wait` false), or when somebody else has reaped it (`wait` true).
+    package func reap(wait: Bool) -> TerminationStatus? {
+        var ending = mp_ending()
+        guard mp_pidfd_reap(number, wait, &ending) == 1 else { return nil }
+        return ending.exited != 0 ? .exited(ending.code) : .signaled(ending.code)
+    }
+
+    /// Waits until the process has ended, at most `milliseconds` (-1: for ever). Whose child it is does not matter.
+    package func waitForEnd(milliseconds: Int32) -> Bool {
+        var watched = pollfd(fd: number, events: Int16(POLLIN), revents: 0)
+        while true {
+            let n = poll(&watched, 1, milliseconds)
+            if n > 0 { return true }
+            if n == 0 { return false }
+            if errno != EINTR { return true }
+        }
+    }
+
+    deinit { _ = close(number) }
+}

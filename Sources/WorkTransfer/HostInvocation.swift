@@ -1,0 +1,47 @@
+/// A function that is to run in another process.
+package protocol HostInvocation {
+    /// The function's identity within this process, for caches. Cheap. Throws `TransferError.capturesState` for a closure that captures anything.
+    var identity: FunctionIdentity { get throws }
+
+    /// The function in a form that ``resolveInvocation(_:)`` understands in any process that runs this executable. Costs microseconds: done once for each
+    /// identity. Throws `TransferError.capturesState`, and `cannotEncode` for a type or a function that only this process has.
+    func describe() throws -> [UInt8]
+
+    /// The function's name for messages: that of its symbol, else its signature and its place. Costs milliseconds: not for the normal path.
+    var functionName: String { get }
+}
+
+/// What both invocations do in the same way.
+protocol InvocationOfWords: HostInvocation, RebuildableInvocation {
+    var words: FunctionWords { get }
+    /// The function's type, as one would write it.
+    static var signature: String { get }
+}
+
+extension InvocationOfWords {
+    package var identity: FunctionIdentity {
+        get throws { try FunctionIdentity(words, type: Self.self) }
+    }
+
+    package func describe() throws -> [UInt8] {
+        var writer = PortableWriter()
+        try TypeReference.name(of: Self.self).write(to: &writer)
+        try FunctionReference.write(words, to: &writer)
+        return writer.finished()
+    }
+
+    package var functionName: String { FunctionName.name(of: words, signature: Self.signature) }
+}
+
+/// Makes the function that ``HostInvocation/describe()`` described, in this process.
+///
+/// The bytes may be anything: what is damaged or belongs to another executable throws `TransferError.cannotDecode`. What it makes lives for ever: resolve a
+/// description once, and keep the result.
+package func resolveInvocation(_ description: UnsafeRawBufferPointer) throws -> any AnyInvocation {
+    var reader = try PortableReader(description)
+    let type = try TypeReference.type(named: MangledName(from: &reader))
+    guard let invocation = type as? any RebuildableInvocation.Type else { throw PortableReader.damaged }
+    let words = try FunctionReference.rebuild(from: &reader)
+    guard reader.isAtEnd else { throw PortableReader.damaged }
+    return invocation.rebuild(words)
+}

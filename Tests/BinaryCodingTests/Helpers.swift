@@ -1,0 +1,69 @@
+import BinaryCoding
+import Testing
+
+func encoded<T: Encodable>(_ value: T) throws -> [UInt8] {
+    let writer = HeapByteWriter()
+    try encodeBinary(value, to: writer)
+    return writer.bytes
+}
+
+/// Decodes a `T` that takes up all of `bytes`.
+func decoded<T: Decodable>(_ type: T.Type = T.self, _ bytes: [UInt8]) throws -> T {
+    try bytes.withUnsafeBytes { buffer in
+        var reader = ByteReader(buffer)
+        let value = try decodeBinary(T.self, from: &reader)
+        #expect(reader.remaining == 0, "a \(T.self) did not take all its bytes")
+        return value
+    }
+}
+
+func there<T: Codable>(_ value: T) throws -> T { try decoded(T.self, encoded(value)) }
+
+/// Encodes what `write` writes, for encodings no ordinary type makes.
+struct Written: Encodable {
+    let write: (any Encoder) throws -> Void
+    func encode(to encoder: any Encoder) throws { try write(encoder) }
+}
+
+/// A key with any string and, if it is given, any integer.
+struct AnyKey: CodingKey, ExpressibleByStringLiteral, Hashable {
+    var stringValue: String
+    var intValue: Int?
+    init(_ string: String, _ int: Int? = nil) {
+        stringValue = string
+        intValue = int
+    }
+    init(stringLiteral value: String) { self.init(value) }
+    init(stringValue: String) { self.init(stringValue) }
+    init(intValue: Int) { self.init(String(intValue), intValue) }
+}
+
+/// Runs `read` on a decoder of `bytes`, and returns what it returns.
+func reading<R>(_ bytes: [UInt8], _ read: @escaping (any Decoder) throws -> R) throws -> R {
+    let capture = try bytes.withUnsafeBytes { buffer in
+        var reader = ByteReader(buffer)
+        return try Reading.$body.withValue({ try read($0) }) { try decodeBinary(Reading.self, from: &reader).result }
+    }
+    return try #require(capture as? R)
+}
+
+private struct Reading: Decodable {
+    @TaskLocal static var body: @Sendable (any Decoder) throws -> Any = { _ in () }
+    let result: Any
+    init(from decoder: any Decoder) throws { result = try Self.body(decoder) }
+}
+
+struct UserError: Error, Equatable { var number = 1 }
+
+/// A generator whose numbers follow from its seed, so that a failing test can be repeated.
+struct SeededGenerator: RandomNumberGenerator {
+    var state: UInt64
+    init(seed: UInt64) { state = seed }
+    mutating func next() -> UInt64 {
+        state &+= 0x9E37_79B9_7F4A_7C15
+        var z = state
+        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
+        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
+        return z ^ (z >> 31)
+    }
+}
