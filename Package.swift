@@ -27,7 +27,7 @@ func tests(_ name: String, _ under: String...) -> Target {
         swiftSettings: strictSwift)
 }
 
-/// One listing of the tutorial.
+/// One listing of the tutorial. The shim is there for one thing: the barrier that keeps an optimiser from folding a counting loop away.
 func listing(_ name: String) -> Target {
     .executableTarget(
         name: name, dependencies: ["Multiprocessing", "CMultiprocessing"], path: "Sources/Tour/\(name)",
@@ -37,7 +37,11 @@ func listing(_ name: String) -> Target {
 let package = Package(
     name: "Multiprocessing",
     products: [
-        .library(name: "Multiprocessing", targets: ["Multiprocessing"]),
+        .library(name: "Multiprocessing", targets: ["Multiprocessing"])
+    ],
+    dependencies: [
+        // For the benchmark program alone: who depends on the library product never fetches it.
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2")
     ],
     targets: [
         .target(
@@ -60,6 +64,26 @@ let package = Package(
         tests("WorkTransfer", "BinaryCoding", "CMultiprocessing"),
         tests("WorkerSupervision"),
         tests("Multiprocessing"),
+
+        listing("TwoProcesses"),
+        listing("PoolApply"),
+        listing("PoolApplyAsync"),
+        listing("ExecutorMap"),
+        listing("ExecutorAsync"),
+        listing("RaceWithoutLock"),
+        listing("RaceWithLock"),
+        listing("SharedCounter"),
+
+        .target(name: "CBaselines", dependencies: ["CMultiprocessing"], path: "Benchmarks/CBaselines", cSettings: strictC),
+        .target(name: "BenchmarkSupport", path: "Benchmarks/BenchmarkSupport", swiftSettings: strictSwift),
+        .executableTarget(
+            name: "mpbench",
+            dependencies: [
+                "Multiprocessing", "BenchmarkSupport", "CBaselines", "CMultiprocessing",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            path: "Benchmarks/mpbench", swiftSettings: strictSwift),
+        tests("BenchmarkSupport"),
     ],
     swiftLanguageModes: [.v6],
     cLanguageStandard: .gnu17

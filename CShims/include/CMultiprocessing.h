@@ -3,6 +3,7 @@
 #define MP_CMULTIPROCESSING_H
 
 #include "mp_affinity.h"
+#include "mp_barrier.h"
 #include "mp_forkserver.h"
 #include "mp_image.h"
 #include "mp_memory.h"

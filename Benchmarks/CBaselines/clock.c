@@ -1,0 +1,21 @@
+#include "cb_clock.h"
+
+#include <errno.h>
+#include <sched.h>
+
+void cb_sleep_until(uint64_t instant) {
+    struct timespec until = {(time_t)(instant / 1000000000u), (long)(instant % 1000000000u)};
+    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL) == EINTR) {}
+}
+
+int cb_affinity(int *processors, int capacity) {
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) != 0) return -1;
+    int found = 0;
+    for (int id = 0; id < CPU_SETSIZE; id++) {
+        if (!CPU_ISSET(id, &set)) continue;
+        if (found < capacity) processors[found] = id;
+        found++;
+    }
+    return found;
+}

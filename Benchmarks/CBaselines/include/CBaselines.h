@@ -1,0 +1,10 @@
+// What the library is measured against: the same work in plain C, in forked and pinned processes. One header for each subject.
+// Nothing of the library is used here but the counting loop's barrier; otherwise a slow part of it would slow its own baseline.
+#ifndef CB_CBASELINES_H
+#define CB_CBASELINES_H
+
+#include "cb_clock.h"
+#include "cb_crew.h"
+#include "cb_locks.h"
+
+#endif

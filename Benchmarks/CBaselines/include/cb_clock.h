@@ -1,0 +1,22 @@
+// Time and place of a measurement. Both sides of a comparison, Swift and C, use these, so that neither has the cheaper clock.
+#ifndef CB_CLOCK_H
+#define CB_CLOCK_H
+
+#include <stdint.h>
+#include <time.h>
+
+// Nanoseconds of CLOCK_MONOTONIC, which all processes of a machine share: an instant may be agreed on in one and met in another.
+static inline uint64_t cb_now(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+// Sleeps until `instant` (of cb_now); returns at once when that is past.
+void cb_sleep_until(uint64_t instant);
+
+// Writes the ids of the processors that the calling thread may run on, ascending, at most `capacity` of them.
+// Returns how many there are, or -1 with errno.
+int cb_affinity(int *processors, int capacity);
+
+#endif

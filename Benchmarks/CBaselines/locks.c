@@ -1,0 +1,85 @@
+#include "cb_locks.h"
+
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+int cb_lock_init(cb_lock *lock, cb_lock_kind kind) {
+    lock->word = 0;
+    pthread_mutexattr_t attributes;
+    int error = pthread_mutexattr_init(&attributes);
+    if (error) return error;
+    error = pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
+    if (!error && kind == CB_LOCK_PTHREAD_ADAPTIVE) error = pthread_mutexattr_settype(&attributes, PTHREAD_MUTEX_ADAPTIVE_NP);
+    if (!error && kind == CB_LOCK_PTHREAD_ROBUST) error = pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
+    if (!error) error = pthread_mutex_init(&lock->mutex, &attributes);
+    pthread_mutexattr_destroy(&attributes);
+    return error;
+}
+
+// The futex lock. Word: 0 is free, otherwise the owner's thread id, with the top bit once anybody may be asleep.
+#define SLEEPERS 0x80000000u
+// How often a taker looks before it sleeps, with pauses that double up to the longest: about 2 µs in all, well above the time
+// that a short critical section takes and well below the 50 µs of a sleep and a wake-up on another processor.
+#define LOOKS 40
+#define LONGEST_PAUSE 64
+
+static inline void pause_briefly(int turns) {
+    for (int i = 0; i < turns; i++) {
+#if defined(__x86_64__)
+        __builtin_ia32_pause();
+#elif defined(__aarch64__)
+        __asm__ volatile("isb");
+#endif
+    }
+}
+
+static inline int take_if_free(uint32_t *word, uint32_t mark) {
+    uint32_t expected = 0;
+    return __atomic_compare_exchange_n(word, &expected, mark, 0, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
+}
+
+static __attribute__((noinline)) void take_slowly(uint32_t *word, uint32_t self) {
+    for (int look = 0, turns = 1; look < LOOKS; look++) {
+        pause_briefly(turns);
+        if (turns < LONGEST_PAUSE) turns *= 2;
+        if (__atomic_load_n(word, __ATOMIC_RELAXED) == 0 && take_if_free(word, self)) return;
+    }
+    for (;;) {
+        uint32_t seen = __atomic_load_n(word, __ATOMIC_RELAXED);
+        if (seen == 0) {
+            // Who has slept cannot know whether others still do, and so keeps the mark.
+            if (take_if_free(word, self | SLEEPERS)) return;
+            continue;
+        }
+        uint32_t marked = seen | SLEEPERS;
+        if (seen == marked || __atomic_compare_exchange_n(word, &seen, marked, 0, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+            syscall(SYS_futex, word, FUTEX_WAIT, marked, NULL, NULL, 0);
+    }
+}
+
+static inline void futex_lock(uint32_t *word, uint32_t self) {
+    if (!take_if_free(word, self)) take_slowly(word, self);
+}
+
+static inline void futex_unlock(uint32_t *word) {
+    if (__atomic_exchange_n(word, 0, __ATOMIC_RELEASE) & SLEEPERS) syscall(SYS_futex, word, FUTEX_WAKE, 1, NULL, NULL, 0);
+}
+
+void cb_lock_increment(cb_lock *lock, cb_lock_kind kind, volatile uint64_t *counter, uint64_t operations) {
+    if (kind == CB_LOCK_TID_FUTEX) {
+        uint32_t self = (uint32_t)gettid();
+        for (uint64_t i = 0; i < operations; i++) {
+            futex_lock(&lock->word, self);
+            *counter += 1;
+            futex_unlock(&lock->word);
+        }
+        return;
+    }
+    // A robust mutex answers EOWNERDEAD after a death; no member of a crew dies inside, so the answers need no look here.
+    for (uint64_t i = 0; i < operations; i++) {
+        pthread_mutex_lock(&lock->mutex);
+        *counter += 1;
+        pthread_mutex_unlock(&lock->mutex);
+    }
+}

@@ -1,0 +1,67 @@
+import CBaselines
+import Glibc
+
+/// The C processes that do the work of the baselines: forked from this program, so of the size of the library's host, and pinned.
+final class Crew {
+    private let handle: OpaquePointer
+    private let size: Int
+    private var ended = false
+
+    /// Forks a process for each entry, pinned to that processor; nil leaves it where the scheduler puts it.
+    init(processors: [Int?]) throws {
+        size = processors.count
+        let places = processors.map { Int32($0 ?? -1) }
+        guard let handle = cb_crew_start(places, Int32(size)) else { throw BaselineFailure.call("fork of the baseline's processes") }
+        self.handle = handle
+    }
+
+    deinit { end() }
+
+    /// Kills and reaps the processes. A second call does nothing.
+    func end() {
+        if !ended { cb_crew_stop(handle) }
+        ended = true
+    }
+
+    /// Every member counts to `limit`; blocks until all have.
+    func count(to limit: Int) throws {
+        var shares = noShares
+        guard cb_crew_count(handle, Int32(size), limit, &shares) == 0 else { throw BaselineFailure.call("counting in C") }
+    }
+
+    /// The first member increments under the lock, alone.
+    func alone(_ kind: cb_lock_kind, operations: Int) throws -> LockShare {
+        var shares = noShares
+        guard cb_crew_lock_alone(handle, kind, UInt64(operations), &shares) == 0 else { throw BaselineFailure.call("locking in C") }
+        return LockShare(shares[0])
+    }
+
+    /// All members increment under the same lock.
+    func contended(_ kind: cb_lock_kind, _ bout: Bout) throws -> [LockShare] {
+        var shares = noShares
+        let status = cb_crew_lock_contended(
+            handle, Int32(size), kind, bout.start, bout.length, UInt64(Bout.batch), &shares)
+        guard status == 0 else { throw BaselineFailure.call("contended locking in C") }
+        return shares.map(LockShare.init)
+    }
+
+    private var noShares: [cb_share] {
+        [cb_share](repeating: cb_share(), count: size)
+    }
+}
+
+/// The C side failed.
+enum BaselineFailure: Error, CustomStringConvertible {
+    case system(what: String, code: Int32)
+
+    /// With the code that errno holds now.
+    static func call(_ what: String) -> BaselineFailure {
+        .system(what: what, code: errno)
+    }
+
+    var description: String {
+        switch self {
+        case .system(let what, let code): "\(what) failed: \(String(cString: strerror(code)))"
+        }
+    }
+}

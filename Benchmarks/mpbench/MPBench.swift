@@ -1,0 +1,27 @@
+import ArgumentParser
+
+/// Measures the library against plain C on the same machine, in the same run.
+@main
+struct MPBench: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "mpbench",
+        abstract: "Measures Multiprocessing against plain C on this machine.",
+        discussion: """
+            Every ratio says how many times better than its baseline the library is, and is the median over pairs that were measured in \
+            turn. Build with -c release: figures of a debug build mean nothing.
+            """,
+        subcommands: [CountCommand.self, LocksCommand.self, AllCommand.self])
+}
+
+/// `mpbench all`
+struct AllCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(commandName: "all", abstract: "Everything, one after the other.")
+
+    @OptionGroup var options: MeasurementOptions
+
+    func run() throws {
+        let session = try Session(options)
+        try measureCounting(session)
+        try measureLocks(session)
+    }
+}

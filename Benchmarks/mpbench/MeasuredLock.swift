@@ -1,0 +1,76 @@
+import CBaselines
+
+/// When processes contend: they agree on an instant and start at it, each by itself.
+///
+/// A start by message would let the first run alone until the last has its message, and a flag to stop would have to be read at every turn,
+/// in shared memory, at a cost of its own. A clock has neither fault and is the same for Swift and C.
+struct Bout {
+    /// The instant (of `cb_now`) at which all begin.
+    let start: UInt64
+    /// How long it lasts, in ns.
+    let length: UInt64
+    /// How many turns are done between two looks at the clock, which costs as much as one turn.
+    static let batch = 64
+
+    /// A bout that begins once everybody can have been told.
+    init(length: UInt64) {
+        start = cb_now() + 5_000_000
+        self.length = length
+    }
+}
+
+/// What one process did under a lock.
+struct LockShare: Codable, Sendable {
+    /// How often it locked, incremented and unlocked.
+    let operations: UInt64
+    /// When it began and ended, of `cb_now`.
+    let began: UInt64
+    let ended: UInt64
+
+    init(operations: UInt64, began: UInt64, ended: UInt64) {
+        self.operations = operations
+        self.began = began
+        self.ended = ended
+    }
+
+    init(_ share: cb_share) {
+        self.init(operations: share.operations, began: share.began, ended: share.ended)
+    }
+
+    /// The time of one operation.
+    var nanosecondsEach: Double {
+        Double(ended - began) / Double(operations)
+    }
+}
+
+/// A lock under measurement, of the library or of C: how one process and how several increment a counter under it.
+protocol MeasuredLock: AnyObject {
+    /// How it is called in the output.
+    var name: String { get }
+    /// How many processes contend.
+    var members: Int { get }
+    /// Operations of the slowest process over those of the fastest, in the last bout.
+    var fairness: Double { get set }
+
+    /// One process increments so often. Blocks.
+    func alone(operations: Int) throws -> LockShare
+    /// All processes increment for the time of the bout. Blocks; throws when an increment was lost.
+    func contended(_ bout: Bout) throws -> [LockShare]
+}
+
+extension MeasuredLock {
+    /// Millions of increments a second of one bout, all processes together.
+    ///
+    /// A bout at which somebody came late was no contention for a part of it, and is held again.
+    func rate(length: UInt64) throws -> Double {
+        for _ in 1...5 {
+            let bout = Bout(length: length)
+            let shares = try contended(bout)
+            guard let end = shares.map(\.ended).max(), shares.allSatisfy({ $0.began < bout.start + length / 10 }) else { continue }
+            let counts = shares.map(\.operations)
+            if let least = counts.min(), let most = counts.max(), most > 0 { fairness = Double(least) / Double(most) }
+            return Double(counts.reduce(0, +)) * 1000 / Double(end - bout.start)
+        }
+        throw UnevenTeam(size: members)
+    }
+}

@@ -1,0 +1,56 @@
+import BenchmarkSupport
+import Glibc
+import Multiprocessing
+
+/// One run of the program: how much to measure, where workers run, and where the figures go.
+final class Session {
+    /// How many pairs each ratio is the median of.
+    let pairs: Int
+    /// Fewer and shorter measurements.
+    let quick: Bool
+    /// The counts of workers, ascending, each once.
+    let workerCounts: [Int]
+    /// The configuration of every pool that is measured.
+    let configuration: WorkerConfiguration
+    private let output: JSONLinesFile?
+
+    /// Throws when the file for the figures cannot be written. Prints what the figures depend on.
+    init(_ options: MeasurementOptions) throws {
+        quick = options.quick
+        // With 31 values the interval leaves out nine on either side; with 7 it spans all of them and still covers 95 %.
+        pairs = options.quick ? 7 : 31
+        let available = Machine.current.availableProcessors.count
+        workerCounts = Set(options.workers?.counts ?? [1, max(available, 1)]).sorted()
+        var configuration = WorkerConfiguration()
+        configuration.pinning = options.pin.pinning
+        self.configuration = configuration
+        output = try options.json.map(JSONLinesFile.init(path:))
+
+        var load = [0.0, 0, 0]
+        let known = getloadavg(&load, 3) == 3
+        print("\(available) processors, load \(known ? load.map { fixed($0, decimals: 2) }.joined(separator: " ") : "unknown")")
+        #if DEBUG
+            print("This is a debug build: its figures mean nothing. Build with -c release.")
+        #endif
+    }
+
+    /// Prints the figures as a table, and writes them to the file if one was asked for.
+    func report(_ title: String, _ figures: [Figure], notes: [String] = []) throws {
+        var table = TextTable(header: ["metric", "value", "unit", "baseline", "its value", "ratio", "interval", "pairs"])
+        for figure in figures {
+            table.add([
+                figure.metric, readable(figure.value), figure.unit, figure.baseline, readable(figure.baselineValue),
+                readable(figure.ratio.median), "\(readable(figure.ratio.low)) - \(readable(figure.ratio.high))", String(figure.pairs),
+            ])
+        }
+        print("\n\(title)")
+        for line in table.lines { print(line) }
+        for note in notes { print(note) }
+        if let coverage = figures.map(\.ratio.coverage).min() {
+            print(
+                "ratio: above 1 is better than the baseline; median over pairs measured in turn, with its "
+                    + "\(fixed(coverage * 100, decimals: 1)) % interval from order statistics (Conover 1999, 3.2)")
+        }
+        try output?.append(figures.map(\.jsonLine))
+    }
+}

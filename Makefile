@@ -1,0 +1,49 @@
+# Two commands for a newcomer: `make demo` shows what the package does, `make test` runs every test. Both install what they need.
+
+# What swift-format looks after.
+SWIFT_SOURCES := Package.swift Sources Tests Benchmarks
+# For installing packages; empty for root.
+SUDO := $(shell [ "$$(id -u)" -eq 0 ] || echo sudo)
+# What `make bench` runs: for example ARGS="locks --quick --json figures.jsonl".
+ARGS ?= all
+
+.PHONY: demo test bench tour format lint check-imports clean libnuma python
+
+demo: libnuma
+	swift build -c release
+	.ci/tour --show
+	"$$(swift build -c release --show-bin-path)/mpbench" all --quick --pin compact
+
+test: libnuma
+	swift build --build-tests
+	swift test --skip-build
+
+# Runs the listings of the tutorial and checks what they print.
+tour: libnuma
+	swift build -c release
+	.ci/tour
+
+bench: libnuma
+	swift build -c release --product mpbench
+	"$$(swift build -c release --show-bin-path)/mpbench" $(ARGS)
+
+format:
+	swift format --in-place --recursive $(SWIFT_SOURCES)
+
+lint:
+	swift format lint --strict --recursive $(SWIFT_SOURCES)
+
+check-imports: python
+	.ci/check-imports
+
+clean:
+	swift package clean
+
+# NUMA placement calls libnuma. Its header tells whether the development package is there.
+libnuma:
+	@[ -e /usr/include/numa.h ] || { \
+	    command -v apt-get > /dev/null || { echo "install the development package of libnuma (numactl-devel, libnuma-dev)" >&2; exit 1; }; \
+	    $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq libnuma-dev; }
+
+python:
+	@command -v python3 > /dev/null || { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq python3; }
