@@ -1,5 +1,6 @@
 import Synchronization
 import SystemLayer
+import WorkerSupervision
 
 /// The thread that runs users' callbacks, one after the other, and what is due at a certain time.
 final class CallbackThread: @unchecked Sendable {
@@ -24,6 +25,8 @@ final class CallbackThread: @unchecked Sendable {
             return !isStarted
         }
         if isFirst {
+            // In a forked child the thread does not exist, and what was queued is its parent's.
+            ForkGuard.add(lock) { [self] in (isStarted, queue, timers) = (false, [], []) }
             // Without a thread, callbacks would be lost: then they run here.
             do { try startThread(name: "mp-callbacks") { [self] in run() } } catch { while runOnce() {} }
         }

@@ -3,7 +3,7 @@ import Synchronization
 /// A lock between the threads of one process.
 ///
 /// Not `Synchronization.Mutex`: that one remembers thread ids, and traps in a forked child whose parent had used it. This one is three states of a
-/// futex word (Drepper, "Futexes Are Tricky", 2011), and a child that was forked while it was held can ``reset()`` it.
+/// futex word (Drepper, "Futexes Are Tricky", 2011), and knows nothing of its owner: held across a fork, it is released in both processes.
 package final class HostLock: @unchecked Sendable {
     // Unchecked: the word is only used atomically.
     private let word: FutexWord = .makeFutexWord()
@@ -28,9 +28,6 @@ package final class HostLock: @unchecked Sendable {
         defer { unlock() }
         return try body()
     }
-
-    /// Frees the lock in a forked child, where its owner is a thread that does not exist.
-    package func reset() { word.pointee.store(0, ordering: .releasing) }
 
     @inline(never)
     private func lockSlowly() {

@@ -1,4 +1,5 @@
 package import BinaryCoding
+import Glibc
 import MachineTopology
 import SharedState
 package import SystemLayer
@@ -35,6 +36,7 @@ package final class ChildCore: @unchecked Sendable {
     private let configuration: WorkerConfiguration
     private var phase = Phase.made
     private var retained: [AnyObject] = []
+    private var hasTimedOut = false
     package let finished = TaskCore()
 
     package init(_ body: Body, configuration: WorkerConfiguration) {
@@ -92,10 +94,19 @@ package final class ChildCore: @unchecked Sendable {
                 default: phase = .running(descriptor)
                 }
             }
+            if let timeout = configuration.taskTimeout { monitor.perform(at: Deadline(after: timeout)) { [weak self] in self?.timeOut() } }
         } catch {
             made?.free()
             ProcessTable.reclaim(identity, in: arena)
             throw error
+        }
+    }
+
+    private func timeOut() {
+        lock.withLock {
+            guard case .running(let descriptor) = phase else { return }
+            hasTimedOut = true
+            descriptor.send(signal: SIGKILL)
         }
     }
 
@@ -113,6 +124,8 @@ package final class ChildCore: @unchecked Sendable {
             return descriptor
         }
         switch (state, payload) {
+        case (.none, _) where lock.withLock({ hasTimedOut }):
+            finished.complete(.failure(TaskTimeout("The process ran for longer than its taskTimeout, and was ended.")))
         case (.value, .some(let payload)): finished.complete(.value(payload))
         case (.error, .some(let payload)), (.notStarted, .some(let payload)): finished.complete(.error(payload))
         default:

@@ -5,7 +5,7 @@ import SystemLayer
 /// What happens at the process's normal exit: work that was promised to be finished is, then the fork server and all workers are ended and waited for, so that
 /// nothing outlives the program.
 package enum ExitHooks {
-    private static let lock = HostLock()
+    static let lock = HostLock()
     private nonisolated(unsafe) static var registeredIn: Int32 = 0  // guarded by `lock`, as is `waits`
     private nonisolated(unsafe) static var waits: [ObjectIdentifier: @Sendable () -> Void] = [:]
 
@@ -30,11 +30,9 @@ package enum ExitHooks {
         }
         guard mine else { return }
         for wait in pending { wait() }
-        ProcessMonitor.existing?.stopServer()
+        ProcessMonitor.existing?.stop()
     }
 
-    static func resetAfterFork() {
-        lock.reset()
-        waits = [:]
-    }
+    /// In a forked child, with `lock` held: what its parent waits for is not its business.
+    static func forgetAfterFork() { waits = [:] }
 }

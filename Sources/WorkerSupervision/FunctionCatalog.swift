@@ -9,7 +9,7 @@ package enum FunctionCatalog {
         package let size: Int
     }
 
-    private static let lock = HostLock()
+    static let lock = HostLock()
     private nonisolated(unsafe) static var entries: [FunctionIdentity: Entry] = [:]  // guarded by `lock`
     private nonisolated(unsafe) static var owner: ProcessIdentity?  // likewise
 
@@ -35,6 +35,4 @@ package enum FunctionCatalog {
             return entry
         }
     }
-
-    package static func resetAfterFork() { lock.reset() }
 }

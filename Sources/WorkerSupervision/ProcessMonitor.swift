@@ -17,10 +17,12 @@ package final class ProcessMonitor: @unchecked Sendable {
     private let lock = HostLock()
     private let wakeUp: WakeUp
     private var commands: [@Sendable (ProcessMonitor) -> Void] = []
+    private var timers: [(deadline: Deadline, body: @Sendable () -> Void)] = []
     private var served: [UInt64: Child] = [:]
     private var forked: [Child] = []
     private var nextTag: UInt64 = 1
     private var server: ForkServer?
+    private var isStopped = false
 
     private init() throws {
         wakeUp = try WakeUp()
@@ -29,7 +31,7 @@ package final class ProcessMonitor: @unchecked Sendable {
 
     // MARK: The process's own
 
-    private static let sharedLock = HostLock()
+    static let sharedLock = HostLock()
     private nonisolated(unsafe) static var sharedMonitor: ProcessMonitor?  // guarded by `sharedLock`
 
     package static func shared() throws -> ProcessMonitor {
@@ -44,9 +46,8 @@ package final class ProcessMonitor: @unchecked Sendable {
 
     static var existing: ProcessMonitor? { sharedLock.withLock { sharedMonitor } }
 
-    /// In a forked child: the parent's monitor is not its own.
-    private static func forgetAfterFork() {
-        sharedLock.reset()
+    /// In a forked child, with `sharedLock` held: the parent's monitor is not its own.
+    static func forgetAfterFork() {
         sharedMonitor?.server?.abandonAfterFork()
         // Leaked on purpose: its locks may be held by threads that do not exist here.
         if let monitor = sharedMonitor { _ = Unmanaged.passRetained(monitor) }
@@ -83,15 +84,9 @@ package final class ProcessMonitor: @unchecked Sendable {
     ) throws -> ProcessDescriptor {
         let reply = Reply<ProcessDescriptor>()
         perform { monitor in
-            // The locks that the child will need are held across the fork by this thread, which is the one that it has.
-            let result = HandleRegistry.whileForking(identity, in: arena) { Result { () throws(SystemError) in try forkProcess() } }
+            let result = ForkGuard.fork(as: identity, in: arena)
             switch result {
             case .success(.none):
-                Self.forgetAfterFork()
-                ThreadRecords.forgetAfterFork()
-                FunctionCatalog.resetAfterFork()
-                ExitHooks.resetAfterFork()
-                CurrentProcess.begin(as: identity, in: arena)
                 body()
             case .success(.some(let descriptor)):
                 monitor.forked.append(Child(descriptor: descriptor, started: nil, ended: ended))
@@ -104,7 +99,9 @@ package final class ProcessMonitor: @unchecked Sendable {
     }
 
     private func runningServer() throws -> ForkServer {
-        if let server = lock.withLock({ server }) { return server }
+        let (server, isStopped) = lock.withLock { (self.server, self.isStopped) }
+        if isStopped { throw UsageError("The program is exiting: no more processes are started.") }
+        if let server { return server }
         let reply = Reply<ForkServer>()
         perform { monitor in
             if let server = monitor.lock.withLock({ monitor.server }) { return reply.send(.success(server)) }
@@ -123,13 +120,22 @@ package final class ProcessMonitor: @unchecked Sendable {
         wakeUp.signal()
     }
 
-    /// Ends the server and all its workers, and waits for that.
-    func stopServer() {
+    /// Calls `body`, which must be quick, once `deadline` has passed.
+    func perform(at deadline: Deadline, _ body: @escaping @Sendable () -> Void) { perform { $0.timers.append((deadline, body)) } }
+
+    /// Ends every process that this one has started, and waits for that. None is started afterwards.
+    func stop() {
         let server = lock.withLock {
+            isStopped = true
             defer { self.server = nil }
             return self.server
         }
         server?.stop()
+        let reply = Reply<[ProcessDescriptor]>()
+        perform { monitor in reply.send(.success(monitor.forked.compactMap(\.descriptor))) }
+        let forked = (try? reply.wait()) ?? []
+        for child in forked { child.send(signal: SIGKILL) }
+        for child in forked { _ = child.waitForEnd(milliseconds: 1000) }
     }
 
     // MARK: The thread
@@ -140,7 +146,10 @@ package final class ProcessMonitor: @unchecked Sendable {
             var watched = [pollfd(fd: wakeUp.number, events: Int16(POLLIN), revents: 0)]
             watched.append(pollfd(fd: server?.number ?? -1, events: Int16(POLLIN), revents: 0))
             for child in forked { watched.append(pollfd(fd: child.descriptor?.number ?? -1, events: Int16(POLLIN), revents: 0)) }
-            guard poll(&watched, nfds_t(watched.count), -1) > 0 else { continue }
+            let remaining = (timers.map(\.deadline).min() ?? .never).remaining
+            let count = poll(&watched, nfds_t(watched.count), remaining < 0 ? -1 : Int32(min(remaining / 1_000_000 + 1, Int64(Int32.max))))
+            runTimers()
+            guard count > 0 else { continue }
             // Ends first, so that commands find an up-to-date picture.
             for i in stride(from: forked.count - 1, through: 0, by: -1) where watched[i + 2].revents != 0 { reapForked(at: i) }
             if watched[1].revents != 0, let server { hear(server) }
@@ -153,6 +162,13 @@ package final class ProcessMonitor: @unchecked Sendable {
                 for command in commands { command(self) }
             }
         }
+    }
+
+    private func runTimers() {
+        let due = timers.filter { $0.deadline.hasPassed }
+        guard !due.isEmpty else { return }
+        timers.removeAll { $0.deadline.hasPassed }
+        for timer in due { timer.body() }
     }
 
     private func reapForked(at index: Int) {

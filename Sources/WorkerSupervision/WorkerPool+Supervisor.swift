@@ -109,7 +109,13 @@ extension WorkerPool {
     /// Takes no more work; the pool ends when all it has is done. Does not block.
     package func close() {
         guard isHost else { return }
-        lock.withLock { if case .open = phase { phase = .closing } }
+        let remaining = lock.withLock {
+            guard case .open = phase else { return [TaskCore]() }
+            phase = .closing
+            return tasks.compactMap { $0 }
+        }
+        // Also what nobody waits for has to be seen to its end now.
+        for task in remaining { supervise(task) }
         block.space.pointee.wrappingAdd(1, ordering: .sequentiallyConsistent)
         block.space.wakeAll()
         block.callSupervisor()
