@@ -1,7 +1,7 @@
 extension Array: CompositeEncodable where Element: Encodable {
-    static func encode(at address: UnsafeRawPointer, to core: EncodingCore, in parent: Int, key: PathKey) throws {
-        if try encodeLeaf(at: address, to: core.writer) { return }
-        let array = address.assumingMemoryBound(to: Self.self).pointee
+    static func encode<Same>(_ value: Same, to core: EncodingCore, in parent: Int, key: PathKey) throws {
+        if try encodeLeaf(value, to: core.writer) { return }
+        let array = unsafeBitCast(value, to: Self.self)
         let plan = TypePlan.of(Element.self)
         try core.withFrame(in: parent, key: key, of: array, contents: .unkeyed) { index in
             try core.writer.append(Head.word(Tag.unkeyed, length: 0))
@@ -12,20 +12,23 @@ extension Array: CompositeEncodable where Element: Encodable {
     }
 
     /// Trivial elements go as their bytes in memory.
-    static func encodeLeaf(at address: UnsafeRawPointer, to writer: ByteWriter) throws -> Bool {
+    static func encodeLeaf<Same>(_ value: Same, to writer: ByteWriter) throws -> Bool {
         let plan = TypePlan.of(Element.self)
         guard plan.pointee.encoding == .raw else { return false }
-        try address.assumingMemoryBound(to: Self.self).pointee.withUnsafeBufferPointer { elements in
-            try writer.encodeRawArray(UnsafeRawBufferPointer(start: elements.baseAddress, count: elements.count * plan.pointee.stride), plan: plan)
+        try unsafeBitCast(value, to: Self.self).withUnsafeBufferPointer { elements in
+            try writer.encodeRawArray(
+                UnsafeRawBufferPointer(start: elements.baseAddress, count: elements.count * plan.pointee.stride), plan: plan)
         }
         return true
     }
 }
 
 extension Array: CompositeDecodable where Element: Decodable {
-    static func decode(to address: UnsafeMutableRawPointer, from slot: Slot, in core: DecodingCore, parent: BinaryDecoder?, key: PathKey) throws {
+    static func decode<Same>(as type: Same.Type, from slot: Slot, in core: DecodingCore, parent: BinaryDecoder?, key: PathKey) throws
+        -> Same
+    {
         let plan = TypePlan.of(Element.self)
-        address.initializeMemory(as: Self.self, to: try core.decodeArray(of: Element.self, plan: plan, from: slot, parent: parent, key: key))
+        return unsafeBitCast(try core.decodeArray(of: Element.self, plan: plan, from: slot, parent: parent, key: key), to: Same.self)
     }
 }
 

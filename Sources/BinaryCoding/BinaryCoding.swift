@@ -7,7 +7,7 @@ package func encodeBinary<T: Encodable>(_ value: T, to writer: ByteWriter) throw
     if try writer.encodeLeaf(value, plan: plan) { return }
     try writer.undoingOnThrow {
         if let encoder = plan.pointee.encoder {
-            if try withUnsafePointer(to: value, { try encoder.encodeLeaf(at: UnsafeRawPointer($0), to: writer) }) { return }
+            if try encoder.encodeLeaf(value, to: writer) { return }
         }
         try EncodingCore(writer).encode(value, plan: plan, in: -1, key: .none)
     }
@@ -18,13 +18,22 @@ package func encodeBinary<T: Encodable>(_ value: T, to writer: ByteWriter) throw
 /// - Throws: `DecodingError` for bytes that do not hold a `T`, and whatever `init(from:)` throws. Never traps, whatever the bytes, as long as
 ///   the `init(from:)`s do not. The reader has not moved then.
 package func decodeBinary<T: Decodable>(_ type: T.Type = T.self, from reader: inout ByteReader) throws -> T {
+    let plan = TypePlan.of(T.self)
+    // A number needs no more than its bytes.
+    if plan.pointee.decoding == .raw {
+        let source = Source(bytes: reader.bytes)
+        if let slot = try? source.slot(at: reader.offset, before: reader.bytes.count), source.holdsNumber(slot, plan: plan) {
+            _ = try reader.take(slot.end - reader.offset)
+            return source.loadNumber(T.self, plan: plan, from: slot)
+        }
+    }
     let core = DecodingCore(reader.bytes)
     defer { core.finish() }
     let value: T
     let slot: Slot
     do {
         slot = try core.source.slot(at: reader.offset, before: reader.bytes.count)
-        value = try core.decode(type, plan: TypePlan.of(T.self), from: slot, parent: nil, key: .none)
+        value = try core.decode(type, plan: plan, from: slot, parent: nil, key: .none)
         _ = try reader.take(slot.end - reader.offset)
     } catch let error as Malformed {
         throw core.corrupted(error, parent: nil, key: .none)

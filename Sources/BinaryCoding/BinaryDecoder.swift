@@ -6,7 +6,7 @@ final class BinaryDecoder: Decoder, SharedHandleDecoder {
     let key: PathKey
     let level: Int
     /// Where keys of a keyed slot are looked up, made when the first is.
-    var lookup: KeyLookup?
+    @exclusivity(unchecked) var lookup: KeyLookup?
 
     init(core: DecodingCore, slot: Slot, parent: BinaryDecoder?, key: PathKey, level: Int) {
         self.core = core

@@ -55,7 +55,8 @@ extension EncodingRef {
     /// A slot of its own inside this one, at the end of the output, which may be left and taken up again.
     func nested(_ contents: EncodingRecord.Contents, key: PathKey) throws -> EncodingRef {
         if core[index].level >= StackGuard.levelLimit {
-            throw core.invalid(core, at: index, "containers are nested more than \(StackGuard.levelLimit) deep; flatten them, for example into an array")
+            throw core.invalid(
+                core, at: index, "containers are nested more than \(StackGuard.levelLimit) deep; flatten them, for example into an array")
         }
         let memory = try core.writer.reserve(Head.nestedSize)
         let inner = core.open(in: index, key: key, nested: true, contents: contents)

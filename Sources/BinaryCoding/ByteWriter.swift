@@ -5,12 +5,13 @@
 ///
 /// `open`, though nothing outside this package can make one, because only open classes can be subclassed by other modules.
 open class ByteWriter {
-    package final private(set) var base: UnsafeMutableRawPointer
-    package final private(set) var capacity: Int
+    // Exclusive access is checked by no one here: the checks at run time cost more than what they guard, which no closure can reach.
+    @exclusivity(unchecked) package final private(set) var base: UnsafeMutableRawPointer
+    @exclusivity(unchecked) package final private(set) var capacity: Int
     /// How many bytes have been written.
-    package final private(set) var count = 0
+    @exclusivity(unchecked) package final private(set) var count = 0
     /// Objects that the written bytes refer to by place. Whoever sends the bytes keeps these alive until the receiver has decoded them.
-    package final var retained: [AnyObject] = []
+    @exclusivity(unchecked) package final var retained: [AnyObject] = []
 
     package init(_ memory: UnsafeMutableRawBufferPointer) {
         // An empty buffer has no address; any non-null one will do, as nothing is written before the first growth.

@@ -3,9 +3,10 @@
 /// Unlike encoders, decoders keep no state in here: a value may keep its decoder or a container and read from it later, as long as the
 /// `decodeBinary` around it runs. After that the bytes may be gone, so everything throws.
 final class DecodingCore {
-    private(set) var source: Source
-    private(set) var isActive = true
-    private var stack = StackGuard()
+    // Unchecked as in ByteWriter, for the same reason.
+    @exclusivity(unchecked) private(set) var source: Source
+    @exclusivity(unchecked) private(set) var isActive = true
+    @exclusivity(unchecked) private var stack = StackGuard()
 
     init(_ bytes: UnsafeRawBufferPointer) { source = Source(bytes: bytes) }
 
@@ -19,27 +20,32 @@ final class DecodingCore {
 
     /// The value in `slot`. `parent` is the decoder around it, `key` how it is reached from there.
     @inline(__always)
-    func decode<T: Decodable>(_ type: T.Type, plan: Plan, from slot: Slot, parent: BinaryDecoder?, key: @autoclosure () -> PathKey) throws -> T {
+    func decode<T: Decodable>(_ type: T.Type, plan: Plan, from slot: Slot, parent: BinaryDecoder?, key: @autoclosure () -> PathKey) throws
+        -> T
+    {
         switch plan.pointee.decoding {
         case .raw:
-            return try withUnsafeTemporaryAllocation(of: T.self, capacity: 1) { room in
-                // A buffer of one element has an address.
-                let address = room.baseAddress.unsafelyUnwrapped
-                try decodeRaw(UnsafeMutableRawPointer(address), plan: plan, type: T.self, from: slot, parent: parent, key: key())
-                return address.move()
-            }
+            if source.holdsNumber(slot, plan: plan) { return source.loadNumber(T.self, plan: plan, from: slot) }
+            return try decodeOtherRaw(T.self, plan: plan, from: slot, parent: parent, key: key())
         case .string:
-            let string = try decodeString(from: slot, parent: parent, key: key())
-            return try cast(string, to: T.self)
+            // The plan says that T is String.
+            return unsafeBitCast(try decodeString(from: slot, parent: parent, key: key()), to: T.self)
         case .composite:
             guard let decoder = plan.pointee.decoder else { preconditionFailure("a plan without its decoder") }
-            return try withUnsafeTemporaryAllocation(of: T.self, capacity: 1) { room in
-                let address = room.baseAddress.unsafelyUnwrapped
-                try decoder.decode(to: UnsafeMutableRawPointer(address), from: slot, in: self, parent: parent, key: key())
-                return address.move()
-            }
+            return try decoder.decode(as: T.self, from: slot, in: self, parent: parent, key: key())
         case .codable:
             return try T(from: child(slot, of: parent, key: key()))
+        }
+    }
+
+    // Apart, so that the common path does not look up the types of pointers to T.
+    @inline(never)
+    private func decodeOtherRaw<T>(_ type: T.Type, plan: Plan, from slot: Slot, parent: BinaryDecoder?, key: PathKey) throws -> T {
+        try withUnsafeTemporaryAllocation(of: T.self, capacity: 1) { room in
+            // A buffer of one element has an address.
+            let address = room.baseAddress.unsafelyUnwrapped
+            try decodeRaw(UnsafeMutableRawPointer(address), plan: plan, type: T.self, from: slot, parent: parent, key: key)
+            return address.move()
         }
     }
 
@@ -50,13 +56,9 @@ final class DecodingCore {
         return BinaryDecoder(core: self, slot: slot, parent: parent, key: key, level: level)
     }
 
-    private func cast<T>(_ string: String, to type: T.Type) throws -> T {
-        // The plan says that T is String.
-        withUnsafePointer(to: string) { $0.withMemoryRebound(to: T.self, capacity: 1) { $0.pointee } }
-    }
-
     private func decodeRaw(
-        _ address: UnsafeMutableRawPointer, plan: Plan, type: any Any.Type, from slot: Slot, parent: BinaryDecoder?, key: @autoclosure () -> PathKey
+        _ address: UnsafeMutableRawPointer, plan: Plan, type: any Any.Type, from slot: Slot, parent: BinaryDecoder?,
+        key: @autoclosure () -> PathKey
     ) throws {
         let length = slot.payloadEnd - slot.payload
         guard slot.tag == plan.pointee.tag, length == plan.pointee.size || length == plan.pointee.stride else {
@@ -64,7 +66,9 @@ final class DecodingCore {
             throw mismatch(type, slot, parent: parent, key: key())
         }
         let bytes = UnsafeRawBufferPointer(rebasing: source.bytes[slot.payload..<slot.payload + plan.pointee.size])
-        if let checked = plan.pointee.checked, !checked.accepts(bytes) { throw corrupted("no \(type) has this byte", parent: parent, key: key()) }
+        if let checked = plan.pointee.checked, !checked.accepts(bytes) {
+            throw corrupted("no \(type) has this byte", parent: parent, key: key())
+        }
         if let start = bytes.baseAddress { address.copyMemory(from: start, byteCount: bytes.count) }
     }
 
@@ -82,9 +86,15 @@ final class DecodingCore {
     }
 
     func decodeString(from slot: Slot, parent: BinaryDecoder?, key: @autoclosure () -> PathKey) throws -> String {
-        guard slot.tag == Tag.shortString || slot.tag == Tag.longString else { throw mismatch(String.self, slot, parent: parent, key: key()) }
+        guard slot.tag == Tag.shortString || slot.tag == Tag.longString else {
+            throw mismatch(String.self, slot, parent: parent, key: key())
+        }
         let utf8 = UnsafeRawBufferPointer(rebasing: source.bytes[slot.payload..<slot.payloadEnd])
-        guard let string = String(validating: utf8, as: UTF8.self) else { throw corrupted("a string that is not UTF-8", parent: parent, key: key()) }
+        // This repairs what is not UTF-8, and if it had to, the string differs from the bytes. Several times faster than `String(validating:as:)`.
+        var string = String(decoding: utf8, as: UTF8.self)
+        guard string.withUTF8({ UnsafeRawBufferPointer($0).elementsEqualInMemory(utf8) }) else {
+            throw corrupted("a string that is not UTF-8", parent: parent, key: key())
+        }
         return string
     }
 
@@ -107,10 +117,25 @@ final class DecodingCore {
         }
         let decoder = try child(slot, of: parent, key: key)
         var elements = try UnkeyedDecoder(decoder, type: [Element].self)
+        let count = try elements.remainingCount()
         var array: [Element] = []
         // Never more memory than there are bytes, whatever they claim.
-        array.reserveCapacity(min(try elements.remainingCount(), (slot.payloadEnd - slot.payload) / plan.pointee.stride + 1))
-        while try elements.hasMore() { array.append(try elements.next(Element.self, plan: plan)) }
+        array.reserveCapacity(min(count, (slot.payloadEnd - slot.payload) / plan.pointee.stride + 1))
+        if slot.tag == Tag.rawArray {
+            for _ in 0..<count { array.append(try elements.next(Element.self, plan: plan)) }
+            return array
+        }
+        // The same without the container, which costs as much as a small element.
+        var cursor = Cursor(slot)
+        for place in 0..<count {
+            let element: Slot
+            do {
+                _ = try cursor.settle(in: source)
+                element = try source.slot(at: cursor.position, before: cursor.end)
+            } catch { throw corrupted(error, parent: decoder, key: .index(place)) }
+            array.append(try decode(Element.self, plan: plan, from: element, parent: decoder, key: .index(place)))
+            cursor.position = element.end
+        }
         return array
     }
 
@@ -120,7 +145,9 @@ final class DecodingCore {
             throw corrupted("a byte in the array is no \(Element.self)", parent: parent, key: key)
         }
         return [Element](unsafeUninitializedCapacity: layout.count) { room, initialized in
-            if let start = bytes.baseAddress { UnsafeMutableRawBufferPointer(room).baseAddress?.copyMemory(from: start, byteCount: bytes.count) }
+            if let start = bytes.baseAddress {
+                UnsafeMutableRawBufferPointer(room).baseAddress?.copyMemory(from: start, byteCount: bytes.count)
+            }
             initialized = layout.count
         }
     }

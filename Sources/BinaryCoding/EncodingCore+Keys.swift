@@ -10,6 +10,17 @@ extension EncodingCore {
     func beginEntry(_ ref: EncodingRef, _ string: String, _ int: Int?, room: Int) throws -> BegunEntry {
         try activate(ref)
         let start = writer.count
+        try writeKey(string, int, room: room)
+        let hash = KeyMemory.hash(writer.base + start, count: writer.count - start)
+        guard self[ref.index].keys.insert(hash) || self[ref.index].keys.isCrowded(count: self[ref.index].count) else {
+            return BegunEntry(start: start, replaces: -1)
+        }
+        return BegunEntry(start: start, replaces: lookBack(in: ref.index, from: start))
+    }
+
+    /// Writes a key, whether or not it was there before.
+    @inline(__always)
+    func writeKey(_ string: String, _ int: Int?, room: Int) throws {
         var string = string
         try string.withUTF8 { utf8 in
             if int == nil, utf8.count <= KeyHead.longestShort {
@@ -22,16 +33,12 @@ extension EncodingCore {
                 _ = try writer.reserve(room)
             }
         }
-        let hash = KeyMemory.hash(writer.base + start, count: writer.count - start)
-        guard self[ref.index].keys.insert(hash) || self[ref.index].keys.isCrowded(count: self[ref.index].count) else {
-            return BegunEntry(start: start, replaces: -1)
-        }
-        return BegunEntry(start: start, replaces: lookBack(in: ref.index, from: start))
     }
 
     private func writeOtherKey(_ utf8: UnsafeRawBufferPointer, _ int: Int?) throws {
         guard let length = UInt32(exactly: utf8.count) else {
-            throw EncodingError.invalidValue(utf8.count, .init(codingPath: codingPath(of: recordCount - 1), debugDescription: "a key longer than 4 GiB"))
+            throw EncodingError.invalidValue(
+                utf8.count, .init(codingPath: codingPath(of: recordCount - 1), debugDescription: "a key longer than 4 GiB"))
         }
         if let int {
             let isDecimal = String(int).utf8.elementsEqual(utf8)
@@ -55,7 +62,8 @@ extension EncodingCore {
         // What this encoder wrote is well formed; if it were not, the decoder would say so.
         if let slot = try? source.slot(at: self[index].start, before: start) {
             var cursor = Cursor(slot)
-            while (try? cursor.settle(in: source)) == true, let entry = try? KeyedEntry(at: cursor.position, before: cursor.end, in: source) {
+            while (try? cursor.settle(in: source)) == true, let entry = try? KeyedEntry(at: cursor.position, before: cursor.end, in: source)
+            {
                 let written = UnsafeRawBufferPointer(rebasing: source.bytes[entry.start..<entry.valueOffset])
                 if !entry.isReplaced {
                     if written.elementsEqualInMemory(key) { found = entry.start }

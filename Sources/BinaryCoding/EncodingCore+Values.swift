@@ -4,7 +4,7 @@ extension EncodingCore {
     func encode<T: Encodable>(_ value: T, plan: Plan, in parent: Int, key: @autoclosure () -> PathKey) throws {
         if try writer.encodeLeaf(value, plan: plan) { return }
         if plan.pointee.encoding == .composite, let encoder = plan.pointee.encoder {
-            try withUnsafePointer(to: value) { try encoder.encode(at: UnsafeRawPointer($0), to: self, in: parent, key: key()) }
+            try encoder.encode(value, to: self, in: parent, key: key())
         } else {
             try encodeByItself(value, in: parent, key: key())
         }
@@ -44,40 +44,48 @@ extension ByteWriter {
     final func encodeLeaf<T>(_ value: T, plan: Plan) throws -> Bool {
         switch plan.pointee.encoding {
         case .raw:
-            try withUnsafePointer(to: value) { try encodeRaw(UnsafeRawPointer($0), plan: plan) }
+            // The sizes of numbers by themselves: no pointer to an unknown type, and the store is one instruction.
+            if plan.pointee.tag == Tag.raw {
+                try withUnsafePointer(to: value) { try encodeSized(UnsafeRawPointer($0), plan: plan) }
+            } else {
+                switch plan.pointee.size {
+                case 8: try encodeTagged(unsafeBitCast(value, to: UInt64.self), plan.pointee.tag)
+                case 4: try encodeTagged(unsafeBitCast(value, to: UInt32.self), plan.pointee.tag)
+                case 2: try encodeTagged(unsafeBitCast(value, to: UInt16.self), plan.pointee.tag)
+                case 1: try encodeTagged(unsafeBitCast(value, to: UInt8.self), plan.pointee.tag)
+                case 16: try encodeTagged(unsafeBitCast(value, to: UInt128.self), plan.pointee.tag)
+                default: preconditionFailure("a number of another size")
+                }
+            }
             return true
         case .string:
-            try withUnsafePointer(to: value) { try $0.withMemoryRebound(to: String.self, capacity: 1) { try encodeString($0.pointee) } }
+            try encodeString(unsafeBitCast(value, to: String.self))
             return true
         case .composite, .codable:
             return false
         }
     }
 
-    final func encodeRaw(_ value: UnsafeRawPointer, plan: Plan) throws {
+    private final func encodeSized(_ value: UnsafeRawPointer, plan: Plan) throws {
         let size = plan.pointee.size
-        if plan.pointee.tag == Tag.raw {
-            guard let length = UInt32(exactly: size) else { preconditionFailure("a trivial type of \(size) bytes") }
-            let memory = try reserve(5 + size)
-            memory.storeBytes(of: Tag.raw, as: UInt8.self)
-            memory.storeBytes(of: length, toByteOffset: 1, as: UInt32.self)
-            (memory + 5).copyMemory(from: value, byteCount: size)
-            advance(by: 5 + size)
-        } else {
-            let memory = try reserve(1 + size)
-            memory.storeBytes(of: plan.pointee.tag, as: UInt8.self)
-            (memory + 1).copyMemory(from: value, byteCount: size)
-            advance(by: 1 + size)
-        }
+        guard let length = UInt32(exactly: size) else { preconditionFailure("a trivial type of \(size) bytes") }
+        let memory = try reserve(5 + size)
+        memory.storeBytes(of: Tag.raw, as: UInt8.self)
+        memory.storeBytes(of: length, toByteOffset: 1, as: UInt32.self)
+        (memory + 5).copyMemory(from: value, byteCount: size)
+        advance(by: 5 + size)
     }
 
     @inline(__always)
-    final func encodeScalar<S: RawElement>(_ value: S) throws {
+    private final func encodeTagged<S: BitwiseCopyable>(_ value: S, _ tag: UInt8) throws {
         let memory = try reserve(1 + MemoryLayout<S>.size)
-        memory.storeBytes(of: S.tag, as: UInt8.self)
+        memory.storeBytes(of: tag, as: UInt8.self)
         (memory + 1).storeBytes(of: value, as: S.self)
         advance(by: 1 + MemoryLayout<S>.size)
     }
+
+    @inline(__always)
+    final func encodeScalar<S: RawElement>(_ value: S) throws { try encodeTagged(value, S.tag) }
 
     final func encodeString(_ string: String) throws {
         var string = string

@@ -5,17 +5,18 @@
 /// contents goes into a *piece* at the end of whatever container is open then, and a link leads there.
 final class EncodingCore {
     let writer: ByteWriter
-    private var records: UnsafeMutablePointer<EncodingRecord>
+    // Unchecked as in ByteWriter, for the same reason.
+    @exclusivity(unchecked) private var records: UnsafeMutablePointer<EncodingRecord>
     private var capacity = 8
-    private(set) var recordCount = 0
+    @exclusivity(unchecked) private(set) var recordCount = 0
     /// The record whose contents end where the writer stands.
-    private var tail = -1
+    @exclusivity(unchecked) private var tail = -1
     /// How many `encode(to:)` are running inside each other.
-    private var frame = 0
-    private var lastSerial: UInt64 = 0
-    private var stack = StackGuard()
+    @exclusivity(unchecked) private var frame = 0
+    @exclusivity(unchecked) private var lastSerial: UInt64 = 0
+    @exclusivity(unchecked) private var stack = StackGuard()
     /// What went wrong in a call that cannot throw, until the next that can.
-    var failure: (any Error)?
+    @exclusivity(unchecked) var failure: (any Error)?
 
     init(_ writer: ByteWriter) {
         self.writer = writer
@@ -42,7 +43,8 @@ final class EncodingCore {
         let index = recordCount
         (records + index).initialize(
             to: EncodingRecord(
-                serial: lastSerial, frame: frame, level: parent < 0 ? 1 : self[parent].level + 1, parent: parent, key: key, start: writer.count,
+                serial: lastSerial, frame: frame, level: parent < 0 ? 1 : self[parent].level + 1, parent: parent, key: key,
+                start: writer.count,
                 isNested: nested, enclosing: parent, contents: contents, head: writer.count))
         recordCount += 1
         tail = index
@@ -172,7 +174,9 @@ final class EncodingCore {
     }
 
     private func usedFromInside(_ ref: EncodingRef) -> EncodingError {
-        invalid(self, at: ref.index, "a container was written to by a value inside it, in mid-encoding; write to the encoder given to encode(to:)")
+        invalid(
+            self, at: ref.index,
+            "a container was written to by a value inside it, in mid-encoding; write to the encoder given to encode(to:)")
     }
 }
 

@@ -61,6 +61,11 @@ struct KeyedEntry {
         return String(decoding: source.bytes[string], as: UTF8.self)
     }
 
+    /// The key for a coding path.
+    func pathKey(in source: Source) -> PathKey {
+        .key(string == nil ? PlainKey(intValue: int ?? 0) : PlainKey(stringValue: stringValue(in: source)))
+    }
+
     /// The key as a `Key`, nil where that type has no such key.
     func key<Key: CodingKey>(as type: Key.Type, in source: Source) -> Key? {
         if string == nil, let int {
@@ -77,7 +82,9 @@ extension UnsafeRawBufferPointer {
         guard count == other.count else { return false }
         var place = 0
         while count - place >= 8 {
-            if loadUnaligned(fromByteOffset: place, as: UInt64.self) != other.loadUnaligned(fromByteOffset: place, as: UInt64.self) { return false }
+            if loadUnaligned(fromByteOffset: place, as: UInt64.self) != other.loadUnaligned(fromByteOffset: place, as: UInt64.self) {
+                return false
+            }
             place += 8
         }
         while place < count {

@@ -25,7 +25,7 @@ extension Number {
             case Tag.float: Self(exactDouble: Double(try load(Float.self)))
             case Tag.double: Self(exactDouble: try load(Double.self))
             #if !((os(macOS) || targetEnvironment(macCatalyst)) && arch(x86_64))
-            case Tag.float16: Self(exactDouble: Double(try load(Float16.self)))
+                case Tag.float16: Self(exactDouble: Double(try load(Float16.self)))
             #endif
             default: nil
             }
@@ -65,5 +65,5 @@ extension UInt: Number {}
 extension Float: Number {}
 extension Double: Number {}
 #if !((os(macOS) || targetEnvironment(macCatalyst)) && arch(x86_64))
-extension Float16: Number {}
+    extension Float16: Number {}
 #endif

@@ -1,13 +1,13 @@
 extension Optional: CompositeEncodable where Wrapped: Encodable {
-    static func encode(at address: UnsafeRawPointer, to core: EncodingCore, in parent: Int, key: PathKey) throws {
-        switch address.assumingMemoryBound(to: Self.self).pointee {
+    static func encode<Same>(_ value: Same, to core: EncodingCore, in parent: Int, key: PathKey) throws {
+        switch unsafeBitCast(value, to: Self.self) {
         case nil: try core.writer.append(Tag.null)
         case let value?: try core.encodeSome(value, plan: TypePlan.of(Wrapped.self), in: parent, key: key)
         }
     }
 
-    static func encodeLeaf(at address: UnsafeRawPointer, to writer: ByteWriter) throws -> Bool {
-        switch address.assumingMemoryBound(to: Self.self).pointee {
+    static func encodeLeaf<Same>(_ value: Same, to writer: ByteWriter) throws -> Bool {
+        switch unsafeBitCast(value, to: Self.self) {
         case nil:
             try writer.append(Tag.null)
             return true
@@ -18,13 +18,15 @@ extension Optional: CompositeEncodable where Wrapped: Encodable {
 }
 
 extension Optional: CompositeDecodable where Wrapped: Decodable {
-    static func decode(to address: UnsafeMutableRawPointer, from slot: Slot, in core: DecodingCore, parent: BinaryDecoder?, key: PathKey) throws {
+    static func decode<Same>(as type: Same.Type, from slot: Slot, in core: DecodingCore, parent: BinaryDecoder?, key: PathKey) throws
+        -> Same
+    {
         let value: Self
         if slot.tag == Tag.null {
             value = nil
         } else {
             value = try core.decode(Wrapped.self, plan: TypePlan.of(Wrapped.self), from: core.unwrapped(slot), parent: parent, key: key)
         }
-        address.initializeMemory(as: Self.self, to: value)
+        return unsafeBitCast(value, to: Same.self)
     }
 }

@@ -38,7 +38,7 @@ extension UInt: RawElement { static var tag: UInt8 { Tag.uint } }
 extension Float: RawElement { static var tag: UInt8 { Tag.float } }
 extension Double: RawElement { static var tag: UInt8 { Tag.double } }
 #if !((os(macOS) || targetEnvironment(macCatalyst)) && arch(x86_64))
-extension Float16: RawElement { static var tag: UInt8 { Tag.float16 } }
+    extension Float16: RawElement { static var tag: UInt8 { Tag.float16 } }
 #endif
 
 // Only scalars that are numbers conform to SIMDScalar in the standard library, so no vector holds anything that needs checking.

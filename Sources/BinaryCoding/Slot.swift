@@ -43,6 +43,26 @@ struct Source {
         return (base + offset).loadUnaligned(as: T.self)
     }
 
+    /// Whether `slot` holds a number of just the type that `plan` is for, which needs no check. It can then be had by ``loadNumber(_:plan:from:)``.
+    @inline(__always)
+    func holdsNumber(_ slot: Slot, plan: Plan) -> Bool {
+        slot.tag == plan.pointee.tag && slot.tag != Tag.raw && slot.tag != Tag.bool && plan.pointee.size <= 8
+    }
+
+    /// A number. (Not an optional one: its type would have to be looked up.)
+    @inline(__always)
+    func loadNumber<T>(_ type: T.Type, plan: Plan, from slot: Slot) -> T {
+        // A slot that was found lies within the bytes.
+        let address = bytes.baseAddress.unsafelyUnwrapped + slot.payload
+        switch plan.pointee.size {
+        case 8: return unsafeBitCast(address.loadUnaligned(as: UInt64.self), to: T.self)
+        case 4: return unsafeBitCast(address.loadUnaligned(as: UInt32.self), to: T.self)
+        case 2: return unsafeBitCast(address.loadUnaligned(as: UInt16.self), to: T.self)
+        case 1: return unsafeBitCast(address.loadUnaligned(as: UInt8.self), to: T.self)
+        default: preconditionFailure("a number of another size")
+        }
+    }
+
     /// The value at `offset`, which must end before `limit`. Takes constant time, whatever the value holds.
     @inline(__always)
     func slot(at offset: Int, before limit: Int) throws(Malformed) -> Slot {
@@ -69,9 +89,11 @@ struct Source {
             }
             return Slot(tag: tag, payload: offset + 1, payloadEnd: last + 1, head: offset)
         case Tag.shortString:
-            return try sized(tag, length: Int(try load(offset + 1, before: limit, as: UInt8.self)), from: offset + 2, at: offset, before: limit)
+            return try sized(
+                tag, length: Int(try load(offset + 1, before: limit, as: UInt8.self)), from: offset + 2, at: offset, before: limit)
         case Tag.raw:
-            return try sized(tag, length: Int(try load(offset + 1, before: limit, as: UInt32.self)), from: offset + 5, at: offset, before: limit)
+            return try sized(
+                tag, length: Int(try load(offset + 1, before: limit, as: UInt32.self)), from: offset + 5, at: offset, before: limit)
         case Tag.longString, Tag.keyed, Tag.unkeyed, Tag.rawArray:
             let length = Head.length(try load(offset, before: limit))
             return try sized(tag, length: length, from: offset + Head.size, at: offset, before: limit)
@@ -145,7 +167,9 @@ struct Cursor {
             } else if try source.load(position, before: end, as: UInt8.self) == Tag.piece {
                 // Of another container: stepped over here, reached there by its link.
                 let length = Head.length(try source.load(position, before: end))
-                guard length <= end - position - Head.pieceSize else { throw Malformed(offset: position, reason: "a piece that reaches past the end") }
+                guard length <= end - position - Head.pieceSize else {
+                    throw Malformed(offset: position, reason: "a piece that reaches past the end")
+                }
                 position += Head.pieceSize + length
             } else {
                 return true

@@ -1,7 +1,7 @@
 #if canImport(Glibc)
-import Glibc
+    import Glibc
 #elseif canImport(Musl)
-import Musl
+    import Musl
 #endif
 
 // The C library's module hides this function, as it is not in POSIX. Two words in, one out: passed alike in C and in Swift.

@@ -15,7 +15,8 @@ struct UnkeyedDecoder: UnkeyedDecodingContainer {
         self.decoder = decoder
         switch slot.tag {
         case Tag.unkeyed, Tag.nestedUnkeyed, Tag.empty, Tag.nestedEmpty: elements = .slots(Cursor(slot))
-        case Tag.rawArray: elements = .raw(try decoder.located { () throws(Malformed) in try RawArrayLayout(slot, in: decoder.core.source) })
+        case Tag.rawArray:
+            elements = .raw(try decoder.located { () throws(Malformed) in try RawArrayLayout(slot, in: decoder.core.source) })
         default: throw decoder.core.mismatch(type, slot, parent: decoder.parent, key: decoder.key)
         }
     }

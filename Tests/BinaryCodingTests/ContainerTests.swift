@@ -207,31 +207,36 @@ struct ContainerTests {
         #expect(try there(["a": Silent()]) == ["a": Silent()])
         #expect(try there(Silent?.some(Silent())) == Silent())
         #expect(try decoded(Empty.self, encoded(Silent())) == Empty())
-        for container in [try encoded(Written { _ = $0.container(keyedBy: AnyKey.self) }), try encoded(Written { _ = $0.unkeyedContainer() })] {
+        for container in [
+            try encoded(Written { _ = $0.container(keyedBy: AnyKey.self) }), try encoded(Written { _ = $0.unkeyedContainer() }),
+        ] {
             #expect(container.count == 8)
         }
     }
 
     @Test func aValueIsOneContainer() throws {
         #expect(throws: EncodingError.self) {
-            try encoded(Written { encoder in
-                _ = encoder.container(keyedBy: AnyKey.self)
-                _ = encoder.unkeyedContainer()
-            })
+            try encoded(
+                Written { encoder in
+                    _ = encoder.container(keyedBy: AnyKey.self)
+                    _ = encoder.unkeyedContainer()
+                })
         }
         #expect(throws: EncodingError.self) {
-            try encoded(Written { encoder in
-                var container = encoder.singleValueContainer()
-                try container.encode(1)
-                try container.encode(2)
-            })
+            try encoded(
+                Written { encoder in
+                    var container = encoder.singleValueContainer()
+                    try container.encode(1)
+                    try container.encode(2)
+                })
         }
         #expect(throws: EncodingError.self) {
-            try encoded(Written { encoder in
-                try 1.encode(to: encoder)
-                var container = encoder.container(keyedBy: AnyKey.self)
-                try container.encode(1, forKey: "a")
-            })
+            try encoded(
+                Written { encoder in
+                    try 1.encode(to: encoder)
+                    var container = encoder.container(keyedBy: AnyKey.self)
+                    try container.encode(1, forKey: "a")
+                })
         }
     }
 }

@@ -2,7 +2,7 @@ import BinaryCoding
 import Testing
 
 #if canImport(Glibc)
-import Glibc
+    import Glibc
 #endif
 
 struct DepthTests {

@@ -126,10 +126,11 @@ struct ErrorTests {
                 Written { encoder in
                     let container = encoder.unkeyedContainer()
                     var outer = container
-                    try outer.encode(Written { _ in
-                        var sneaky = container
-                        try sneaky.encode(1)
-                    })
+                    try outer.encode(
+                        Written { _ in
+                            var sneaky = container
+                            try sneaky.encode(1)
+                        })
                 })
         }
     }

@@ -11,12 +11,17 @@ struct NumberTests {
                 #expect(try there(T?.some(value)) == value)
             }
         }
-        try check(Int.self); try check(Int8.self); try check(Int16.self); try check(Int32.self); try check(Int64.self); try check(Int128.self)
-        try check(UInt.self); try check(UInt8.self); try check(UInt16.self); try check(UInt32.self); try check(UInt64.self); try check(UInt128.self)
+        try check(Int.self); try check(Int8.self); try check(Int16.self); try check(Int32.self); try check(Int64.self);
+        try check(Int128.self)
+        try check(UInt.self); try check(UInt8.self); try check(UInt16.self); try check(UInt32.self); try check(UInt64.self);
+        try check(UInt128.self)
     }
 
     @Test func floatsKeepEveryBit() throws {
-        let odd = [0.0, -0.0, .infinity, -.infinity, .leastNonzeroMagnitude, .greatestFiniteMagnitude, Double(nan: 0x1234, signaling: false), Double(nan: 7, signaling: true)]
+        let odd = [
+            0.0, -0.0, .infinity, -.infinity, .leastNonzeroMagnitude, .greatestFiniteMagnitude, Double(nan: 0x1234, signaling: false),
+            Double(nan: 7, signaling: true),
+        ]
         for value in odd {
             #expect(try there(value).bitPattern == value.bitPattern)
             #expect(try there([value])[0].bitPattern == value.bitPattern)

@@ -34,7 +34,8 @@ struct StandardTypeTests {
     }
 
     @Test(arguments: [
-        Nested(plain: nil, twice: nil, list: nil), Nested(plain: 1, twice: .some(nil), list: [nil, 1]), Nested(plain: 1, twice: 2, list: []),
+        Nested(plain: nil, twice: nil, list: nil), Nested(plain: 1, twice: .some(nil), list: [nil, 1]),
+        Nested(plain: 1, twice: 2, list: []),
     ])
     func optionalProperties(_ value: Nested) throws { #expect(try there(value) == value) }
 

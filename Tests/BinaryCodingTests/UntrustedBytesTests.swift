@@ -2,7 +2,7 @@ import BinaryCoding
 import Testing
 
 #if canImport(Glibc)
-import Glibc
+    import Glibc
 #endif
 
 /// Whatever the bytes: a value or a `DecodingError`, and no more memory than the bytes justify.
@@ -84,7 +84,8 @@ struct UntrustedBytesTests {
 
     @Test func changedBytesNeverTrap() throws {
         let samples = [
-            try encoded(Everything()), try encoded(Woven()), try encoded(["a": [1, 2], "b": [3]]), try encoded(Tree.node([.leaf(1), .leaf(2)])),
+            try encoded(Everything()), try encoded(Woven()), try encoded(["a": [1, 2], "b": [3]]),
+            try encoded(Tree.node([.leaf(1), .leaf(2)])),
             try encoded([Pair(a: 1, b: "x")]), try encoded("a string"), try encoded([1: 2.5]), try encoded([[true], [false]]),
         ]
         var generator = SeededGenerator(seed: 42)
@@ -112,7 +113,9 @@ struct UntrustedBytesTests {
 
     @Test func randomBytesNeverTrap() throws {
         var generator = SeededGenerator(seed: 7)
-        let tags: [UInt8] = [0, 1, 2, 3, 4, 0x10, 0x15, 0x22, 0x30, 0x40, 0x41, 0x50, 0x60, 0x61, 0x70, 0x71, 0x72, 0x73, 0x78, 0x79, 0x7A, 0x7B]
+        let tags: [UInt8] = [
+            0, 1, 2, 3, 4, 0x10, 0x15, 0x22, 0x30, 0x40, 0x41, 0x50, 0x60, 0x61, 0x70, 0x71, 0x72, 0x73, 0x78, 0x79, 0x7A, 0x7B,
+        ]
         for round in 0..<Self.rounds {
             var bytes = (0..<Int(generator.next() % 80)).map { _ in
                 generator.next() % 2 == 0 ? tags[Int(generator.next() % UInt64(tags.count))] : UInt8(generator.next() % 40)
