@@ -68,8 +68,8 @@ static int visit_for_address(struct dl_phdr_info *info, size_t size, void *data)
         const ElfW(Phdr) *h = &info->dlpi_phdr[i];
         if (h->p_type != PT_LOAD || (h->p_flags & s->protection) != s->protection) continue;
         uintptr_t start = info->dlpi_addr + h->p_vaddr;
-        if (s->address < start || s->address - start >= h->p_memsz) continue;
-        if (s->length > h->p_memsz - (s->address - start)) continue;
+        if (s->address < start || s->address - start >= h->p_filesz) continue;
+        if (s->length > h->p_filesz - (s->address - start)) continue;
         fill(s, info, is_main);
         return 1;
     }

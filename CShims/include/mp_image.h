@@ -18,7 +18,8 @@ typedef struct {
 // What a range of addresses must be good for.
 enum { MP_IMAGE_READABLE = 4, MP_IMAGE_EXECUTABLE = 1 };
 
-// The image a segment of which, with all of `protection`, holds the `length` bytes at `address`. False when there is none.
+// The image a segment of which, with all of `protection`, holds the `length` bytes at `address`. False when there is none. Only what comes from the
+// image's file counts: memory that starts as zeros (.bss) may hold anything by now, as the Swift runtime's first pool of metadata does.
 bool mp_image_containing(uintptr_t address, size_t length, int protection, mp_image *image);
 
 // The loaded image with this name and this fingerprint ("" names the main executable). A library counts as the same under another path when its file name is.

@@ -1,50 +1,37 @@
 import BinaryCoding
 
-/// Encodes a function's arguments one after the other, and knows which one it is at.
-struct ArgumentEncoder {
-    let writer: ByteWriter
-    /// The function's type, for messages.
-    let signature: () -> String
-    private var position = 0
+/// How far the coding of a function's arguments has come, so that a failure can be told from one of the function, and its place be named.
+///
+/// On the path of every task: a value without a reference in it, and no closure.
+struct ArgumentProgress: BitwiseCopyable {
+    private var begun = 0
+    private var done = 0
 
-    init(writer: ByteWriter, signature: @escaping () -> String) {
-        self.writer = writer
-        self.signature = signature
+    /// The position, from one, of the argument that could not be coded; nil when it was not an argument that failed.
+    var failed: Int? { begun == done ? nil : begun }
+
+    @inline(__always)
+    mutating func encode<T: Encodable>(_ argument: T, to writer: ByteWriter) throws {
+        begun += 1
+        try encodeBinary(argument, to: writer)
+        done = begun
     }
 
-    mutating func encode<T: Encodable>(_ argument: T) throws(TransferError) {
-        position += 1
-        do {
-            try encodeBinary(argument, to: writer)
-        } catch {
-            throw .cannotEncode(
-                "argument \(position), \(readableName(of: T.self)), of a function \(signature()) could not be encoded: \(error)")
-        }
+    @inline(__always)
+    mutating func decode<T: Decodable>(_ type: T.Type, from reader: inout ByteReader) throws -> T {
+        begun += 1
+        let argument = try decodeBinary(type, from: &reader)
+        done = begun
+        return argument
     }
 }
 
-/// Decodes a function's arguments one after the other, and tells its own failures from errors of the function that is called with them.
-struct ArgumentDecoder {
-    var reader: ByteReader
-    /// The function's type, for messages.
-    let signature: () -> String
-    private(set) var failure: TransferError?
-    private var position = 0
-
-    init(reader: ByteReader, signature: @escaping () -> String) {
-        self.reader = reader
-        self.signature = signature
+extension TransferError {
+    static func argument(_ position: Int, of types: [String], cannotBeEncodedFor signature: String, _ cause: any Error) -> TransferError {
+        .cannotEncode("argument \(position), \(types[position - 1]), of a function \(signature) could not be encoded: \(cause)")
     }
 
-    mutating func decode<T: Decodable>(_ type: T.Type) throws(TransferError) -> T {
-        position += 1
-        do {
-            return try decodeBinary(type, from: &reader)
-        } catch {
-            let failure = TransferError.cannotDecode(
-                "argument \(position), \(readableName(of: T.self)), of a function \(signature()) could not be decoded: \(error)")
-            self.failure = failure
-            throw failure
-        }
+    static func argument(_ position: Int, of types: [String], cannotBeDecodedFor signature: String, _ cause: any Error) -> TransferError {
+        .cannotDecode("argument \(position), \(types[position - 1]), of a function \(signature) could not be decoded: \(cause)")
     }
 }

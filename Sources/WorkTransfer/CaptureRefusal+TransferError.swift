@@ -12,8 +12,8 @@ extension CaptureRefusal {
             return .capturesState("the function captures \(what); \(remedy)")
         case .genericContext:
             return .capturesState(
-                "the function was written inside a generic function and captures its generic parameters in a form that cannot travel (a parameter pack, "
-                    + "or an associated type); write it as a function of its own, outside of that one")
+                "the function was written inside a generic function and captures its generic parameters in a form that cannot travel (a parameter "
+                    + "pack, an integer, or an associated type); write it as a function of its own, outside of that one")
         case .unknown:
             return .capturesState(
                 "the function captures something that cannot be told, as a generic value, or all captures of a program built with "

@@ -72,7 +72,7 @@ struct ThunkBox {
         }
         for index in 0..<sources {
             // A pair of references, to the name of a generic parameter and to where its metadata is. The form `B<n>` says: in the n-th word of this box.
-            // Packs come with their length, and in other forms.
+            // Packs come with their length, and in other forms; so do integers (`v`).
             guard CapturedTypeName(record + 4).isBinding(index) else { throw .genericContext }
             record += 8
         }

@@ -29,17 +29,16 @@ enum FunctionReference {
         for index in 0..<box.shape.functions { try write(box.function(index), to: &writer, depth: depth + 1) }
     }
 
-    /// A static table goes as its place, another as its protocol and the number of the type that it belongs to.
+    /// A static table goes as its place, another as the type and the protocol that it is for.
     private static func write(_ table: WitnessTable, types: [Any.Type], to writer: inout PortableWriter) throws(TransferError) {
         guard let descriptor = table.protocolDescriptor else { throw CaptureRefusal.genericContext.asTransferError }
         if table.isStatic {
             writer.append(UInt8(0))
             return try writer.append(address: table.address, length: TypeMetadata.word, what: "a conformance")
         }
-        // A conformance of an associated type, which is not among the generic arguments, remains unfound.
-        guard let owner = types.firstIndex(where: table.belongs(to:)) else { throw CaptureRefusal.genericContext.asTransferError }
+        guard let owner = table.owner(among: types) else { throw CaptureRefusal.genericContext.asTransferError }
         writer.append(UInt8(1))
-        writer.append(UInt16(owner))
+        try TypeReference.name(of: owner).write(to: &writer)
         try writer.append(address: descriptor, length: 4, what: "the descriptor of a protocol")
     }
 
@@ -59,7 +58,7 @@ enum FunctionReference {
         for _ in 0..<shape.types { types.append(try TypeReference.type(named: MangledName(from: &reader))) }
         var words = types.map { UInt(bitPattern: TypeMetadata($0).address) }
         guard Int(try reader.integer(UInt16.self)) == shape.witnessTables else { throw PortableReader.damaged }
-        for _ in 0..<shape.witnessTables { words.append(UInt(bitPattern: try witnessTable(from: &reader, types: types))) }
+        for _ in 0..<shape.witnessTables { words.append(UInt(bitPattern: try witnessTable(from: &reader))) }
         guard Int(try reader.integer(UInt16.self)) == shape.functions else { throw PortableReader.damaged }
         for _ in 0..<shape.functions {
             let function = try rebuild(from: &reader, depth: depth + 1)
@@ -72,13 +71,17 @@ enum FunctionReference {
         return FunctionWords(code: UInt(bitPattern: code), context: UInt(bitPattern: box))
     }
 
-    private static func witnessTable(from reader: inout PortableReader, types: [Any.Type]) throws(TransferError) -> UnsafeRawPointer {
-        guard try reader.integer(UInt8.self) == 1 else { return try reader.address(length: TypeMetadata.word) }
-        let owner = Int(try reader.integer(UInt16.self))
-        let descriptor = try reader.address(length: 4)
-        guard owner < types.count, let table = mp_runtime_witness_table(TypeMetadata(types[owner]).address, descriptor) else {
-            throw PortableReader.damaged
+    private static func witnessTable(from reader: inout PortableReader) throws(TransferError) -> UnsafeRawPointer {
+        guard try reader.integer(UInt8.self) == 1 else {
+            let table = try reader.address(length: TypeMetadata.word)
+            guard WitnessTable(address: table).protocolDescriptor != nil else { throw PortableReader.damaged }
+            return table
         }
+        let owner = try TypeReference.type(named: MangledName(from: &reader))
+        let descriptor = try reader.address(length: 4)
+        guard ContextDescriptor(address: descriptor).kind == .protocol,
+            let table = mp_runtime_witness_table(TypeMetadata(owner).address, descriptor)
+        else { throw PortableReader.damaged }
         return table
     }
 }

@@ -4,7 +4,8 @@ package protocol HostInvocation {
     var identity: FunctionIdentity { get throws }
 
     /// The function in a form that ``resolveInvocation(_:)`` understands in any process that runs this executable. Costs microseconds: done once for each
-    /// identity. Throws `TransferError.capturesState`, and `cannotEncode` for a type or a function that only this process has.
+    /// identity. Throws `TransferError.capturesState` where ``identity`` does, and for a generic context that cannot be told from here; `cannotEncode` for a
+    /// type or a function that only this process has.
     func describe() throws -> [UInt8]
 
     /// The function's name for messages: that of its symbol, else its signature and its place. Costs milliseconds: not for the normal path.

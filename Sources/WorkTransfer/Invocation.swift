@@ -13,8 +13,12 @@ package struct Invocation<each Argument: Codable & Sendable, Output: Codable & S
 
     /// Encodes all arguments, in order. Throws `TransferError.cannotEncode`, naming the type and the position of the one that could not be.
     package static func encodeArguments(_ argument: repeat each Argument, to writer: ByteWriter) throws {
-        var encoder = ArgumentEncoder(writer: writer, signature: { signature })
-        repeat try encoder.encode(each argument)
+        var progress = ArgumentProgress()
+        do {
+            repeat try progress.encode(each argument, to: writer)
+        } catch {
+            throw TransferError.argument(progress.failed ?? 1, of: argumentTypes, cannotBeEncodedFor: signature, error)
+        }
     }
 
     /// Decodes what ``invoke(arguments:result:)`` encoded. Throws `TransferError.cannotDecode`, naming the type.
@@ -28,14 +32,14 @@ package struct Invocation<each Argument: Codable & Sendable, Output: Codable & S
     }
 
     package func invoke(arguments: inout ByteReader, result: ByteWriter) throws(InvocationFailure) {
-        var decoder = ArgumentDecoder(reader: arguments, signature: { Self.signature })
+        var progress = ArgumentProgress()
         let output: Output
         do {
-            output = try function(repeat try decoder.decode((each Argument).self))
+            output = try function(repeat try progress.decode((each Argument).self, from: &arguments))
         } catch {
-            throw decoder.failure.map(InvocationFailure.transfer) ?? .thrown(error)
+            guard let position = progress.failed else { throw .thrown(error) }
+            throw .transfer(.argument(position, of: Self.argumentTypes, cannotBeDecodedFor: Self.signature, error))
         }
-        arguments = decoder.reader
         do {
             try encodeBinary(output, to: result)
         } catch {
@@ -45,10 +49,14 @@ package struct Invocation<each Argument: Codable & Sendable, Output: Codable & S
         }
     }
 
+    static var argumentTypes: [String] {
+        var types: [String] = []
+        repeat types.append(readableName(of: (each Argument).self))
+        return types
+    }
+
     static var signature: String {
-        var arguments: [String] = []
-        repeat arguments.append(readableName(of: (each Argument).self))
-        return "(\(arguments.joined(separator: ", "))) -> \(readableName(of: Output.self))"
+        "(\(argumentTypes.joined(separator: ", "))) -> \(readableName(of: Output.self))"
     }
 
     // MARK: ABI: the only stored property is a function value, hence its two words

@@ -24,7 +24,9 @@ func readableName(ofSymbol demangled: String) -> String {
 
 /// `(name in _0123…)`, of 32 hexadecimal digits, at the beginning of `text`; and what follows it.
 private func privateName(in text: Substring) -> (Substring, Substring)? {
-    guard let end = text.firstIndex(of: ")"), let mark = text[..<end].firstRange(ofText: " in _") else { return nil }
+    guard let end = text.firstIndex(of: ")"), let mark = text[..<end].firstRange(ofText: " in _"),
+        !text[..<mark].dropFirst().contains("(")
+    else { return nil }
     let hash = text[mark..<end].dropFirst(5)
     guard hash.count == 32, hash.allSatisfy(\.isHexDigit) else { return nil }
     return (text[..<mark].dropFirst(), text[end...].dropFirst())

@@ -24,6 +24,20 @@ enum TypeReference {
         return type
     }
 
+    /// The types among a nominal type's generic arguments.
+    static func genericArguments(of metadata: TypeMetadata) -> [TypeMetadata] {
+        guard let kind = metadata.kind, [.class, .structure, .enumeration, .optional].contains(kind),
+            let address = mp_runtime_context_descriptor(metadata.address)
+        else { return [] }
+        let descriptor = ContextDescriptor(address: address)
+        guard let signature = descriptor.genericSignature, let arguments = metadata.genericArguments(descriptor) else { return [] }
+        return signature.parameters.enumerated().compactMap { index, parameter in
+            guard case .type = parameter else { return nil }
+            let place = arguments + (signature.leadingWords + index) * TypeMetadata.word
+            return TypeMetadata(place.load(as: UnsafeRawPointer.self))
+        }
+    }
+
     // MARK: Building
 
     /// False where a part of the type has a form that is not known here.

@@ -45,6 +45,13 @@ struct ImageTests {
         #expect(found(at: .max, 0) == nil)
     }
 
+    /// It may hold anything, and something else in another process.
+    @Test func memoryThatStartsAsZerosIsInNoImage() throws {
+        let variable = UInt(bitPattern: dlsym(nil, "environ"))
+        try #require(mp_image_is_mapped(variable, 8))
+        #expect(found(at: variable, 0) == nil)
+    }
+
     @Test func rangeMustFitIntoOneSegment() throws {
         var image = mp_image()
         #expect(mp_image_containing(SecondProcess.codeAddress, 1, Int32(MP_IMAGE_EXECUTABLE), &image))

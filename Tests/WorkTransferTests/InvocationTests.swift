@@ -85,6 +85,9 @@ struct InvocationTests {
         let variable: @Sendable (Int) -> Int = opaque(addOne)
         #expect(Invocation(variable).functionName == "WorkTransferTests.addOne(Int) -> Int")
         #expect(Invocation { (n: Int) in n }.functionName.contains("functionsAreNamedAsInTheSource"))
+        // The hash of the file, by which the linker tells private names apart, is left out.
+        #expect(
+            Invocation { (s: [Stubborn]) in s.count }.functionName.contains("(Array<WorkTransferTests.InvocationTests.Stubborn>) -> Int"))
     }
 
     @Test func identityCostsNoMemory() throws {

@@ -85,6 +85,16 @@ func literals<T: Zero & Equatable>(inGenericFunctionOf type: T.Type) -> [Sample]
     ]
 }
 
+/// The conformances of the element are part of the generic context, without the element's type being so.
+func literals<C: Collection & Codable & Sendable>(inGenericFunctionOf collection: C) -> [Sample]
+where C.Element: Codable & Sendable & Equatable {
+    let first = collection.first
+    return [
+        sample("literal with an associated type, \(C.self)", { (c: C) in c.first }, collection) { $0 == first },
+        unary("the same for map, \(C.self)", { (c: C) in c.first }, collection, is: first),
+    ]
+}
+
 func samples() -> [Sample] {
     struct Local: Codable, Sendable, Equatable { var n: Int }
     @Sendable func nested(_ n: Int) -> Int { n + 3 }
@@ -149,5 +159,8 @@ func samples() -> [Sample] {
     }
     all += literals(inGenericFunctionOf: Int.self)
     all += literals(inGenericFunctionOf: [[Int]].self)
+    all += literals(inGenericFunctionOf: [1, 2])
+    all += literals(inGenericFunctionOf: [Hidden(text: "first")])
+    all += literals(inGenericFunctionOf: [[Hidden(text: "first")]])
     return all
 }
