@@ -53,7 +53,8 @@ let package = Package(
         room("SharedState", "BinaryCoding", "SystemLayer", "CMultiprocessing"),
         room("WorkTransfer", "BinaryCoding", "SystemLayer", "CMultiprocessing"),
         room("WorkerSupervision", "WorkTransfer", "SharedState", "BinaryCoding", "MachineTopology", "SystemLayer"),
-        room("Multiprocessing", "WorkerSupervision", "WorkTransfer", "SharedState", "BinaryCoding", "MachineTopology", readme: false),
+        room(
+            "Multiprocessing", "WorkerSupervision", "WorkTransfer", "SharedState", "BinaryCoding", "MachineTopology", "SystemLayer", readme: false),
 
         .target(
             name: "TestSupport", dependencies: ["SystemLayer"], path: "Tests/TestSupport", swiftSettings: strictSwift),

@@ -65,7 +65,7 @@ public func withProcessPoolExecutor<T>(
 }
 
 /// Makes an executor for `body`: shuts it down and waits for its end when `body` returns, kills its workers when `body` throws.
-public func withProcessPoolExecutor<T>(
+public nonisolated(nonsending) func withProcessPoolExecutor<T>(
     maxWorkers: Int? = nil, initializer: WorkerInitializer? = nil, configuration: WorkerConfiguration = .init(),
     _ body: (ProcessPoolExecutor) async throws -> T
 ) async throws -> T {

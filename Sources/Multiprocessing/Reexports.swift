@@ -1,3 +1,4 @@
+@_exported public import protocol BinaryCoding.RawTransferable
 @_exported public import MachineTopology
 @_exported public import SharedState
 @_exported public import struct WorkTransfer.RemoteError
