@@ -41,7 +41,7 @@ final class Team {
 
     /// Where the workers are, in words.
     var whereabouts: String {
-        "\(size) workers on processors \(processors.map { $0.map(String.init) ?? "any" }.joined(separator: ", "))"
+        "\(size) worker\(size == 1 ? "" : "s") on processor \(processors.map { $0.map(String.init) ?? "any" }.joined(separator: ", "))"
     }
 
     /// Asks every worker of the pool where it runs.
