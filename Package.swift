@@ -54,7 +54,8 @@ let package = Package(
         room("WorkTransfer", "BinaryCoding", "SystemLayer", "CMultiprocessing"),
         room("WorkerSupervision", "WorkTransfer", "SharedState", "BinaryCoding", "MachineTopology", "SystemLayer"),
         room(
-            "Multiprocessing", "WorkerSupervision", "WorkTransfer", "SharedState", "BinaryCoding", "MachineTopology", "SystemLayer", readme: false),
+            "Multiprocessing", "WorkerSupervision", "WorkTransfer", "SharedState", "BinaryCoding", "MachineTopology", "SystemLayer",
+            readme: false),
 
         .target(
             name: "TestSupport", dependencies: ["SystemLayer"], path: "Tests/TestSupport", swiftSettings: strictSwift),

@@ -22,7 +22,9 @@ public final class ChildProcess<Output: Sendable>: Sendable {
     private let core: ChildCore
     private let future: Future<Output>
 
-    private init(_ body: ChildCore.Body, name: String?, configuration: WorkerConfiguration, decode: @escaping @Sendable (Outcome) throws -> Output) {
+    private init(
+        _ body: ChildCore.Body, name: String?, configuration: WorkerConfiguration, decode: @escaping @Sendable (Outcome) throws -> Output
+    ) {
         self.name = name ?? "Process-\(processCounter.wrappingAdd(1, ordering: .relaxed).newValue)"
         core = ChildCore(body, configuration: configuration)
         future = Future(core.finished, decode: decode)
@@ -45,7 +47,8 @@ public final class ChildProcess<Output: Sendable>: Sendable {
             }
         }
         self.init(body, name: name, configuration: configuration) { outcome in
-            try outcome.decoded { payload in try payload.withReader { try Invocation<repeat each Argument, Output>.decodeOutput(from: &$0) } }
+            try outcome.decoded { payload in try payload.withReader { try Invocation<repeat each Argument, Output>.decodeOutput(from: &$0) }
+            }
         }
     }
 
@@ -113,6 +116,7 @@ public final class ChildProcess<Output: Sendable>: Sendable {
     public var status: TerminationStatus? { core.status }
     /// Its pid, also after its end; nil before the start.
     public var processIdentifier: Int32? { core.descriptor?.processIdentifier }
+    /// Whether it runs: false before the start and after the end.
     public var isAlive: Bool { core.isAlive }
 
     /// Sends SIGINT. Does nothing before the start and after the end, as the two others.

@@ -3,10 +3,13 @@ import WorkerSupervision
 
 /// The results of many calls as they come, each with the index of its input. It is passed through once.
 public struct CompletedResults<R: Sendable>: AsyncSequence, Sendable {
+    /// The index of an input in the sequence of inputs, and what became of its call.
     public typealias Element = (index: Int, result: Result<R, any Error>)
+    /// An error is part of an element.
     public typealias Failure = Never
     let stream: CompletionStream<R>
 
+    /// Gives results without blocking a thread.
     public struct AsyncIterator: AsyncIteratorProtocol {
         let stream: CompletionStream<R>
 
@@ -17,15 +20,18 @@ public struct CompletedResults<R: Sendable>: AsyncSequence, Sendable {
         }
     }
 
+    /// An iterator over what is left.
     public func makeAsyncIterator() -> AsyncIterator { AsyncIterator(stream: stream) }
 }
 
 /// Futures as they end.
 public struct CompletedFutures<R: Sendable>: AsyncSequence, Sendable {
+    /// A future that has ended.
     public typealias Element = Future<R>
     let stream: CompletionStream<R>
     let deadline: Deadline
 
+    /// Gives futures without blocking a thread.
     public struct AsyncIterator: AsyncIteratorProtocol {
         let stream: CompletionStream<R>
         let deadline: Deadline
@@ -34,6 +40,7 @@ public struct CompletedFutures<R: Sendable>: AsyncSequence, Sendable {
         public mutating func next() async throws -> Future<R>? { try await stream.next(until: deadline)?.future }
     }
 
+    /// An iterator over what is left.
     public func makeAsyncIterator() -> AsyncIterator { AsyncIterator(stream: stream, deadline: deadline) }
 }
 

@@ -23,7 +23,8 @@ final class CompletionStream<R: Sendable>: @unchecked Sendable {
     private let changes: FutexWord = .makeFutexWord()
     private var sleepers: [@Sendable () -> Void] = []
 
-    init<A>(_ inputs: some Sequence<A>, buffer: Int, isOrdered: Bool = false, cancelsRest: Bool = true, submit: @escaping (A) -> Future<R>) {
+    init<A>(_ inputs: some Sequence<A>, buffer: Int, isOrdered: Bool = false, cancelsRest: Bool = true, submit: @escaping (A) -> Future<R>)
+    {
         var iterator = inputs.makeIterator()
         pull = { iterator.next().map(submit) }
         self.buffer = max(1, buffer)
@@ -104,7 +105,9 @@ final class CompletionStream<R: Sendable>: @unchecked Sendable {
                 return element
             case .end: return nil
             case .wait:
-                if !changes.wait(while: seen, until: deadline) { throw TaskTimeout("There was no further result in time. The work goes on.") }
+                if !changes.wait(while: seen, until: deadline) {
+                    throw TaskTimeout("There was no further result in time. The work goes on.")
+                }
             }
         }
     }

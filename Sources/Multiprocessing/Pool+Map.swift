@@ -17,7 +17,9 @@ extension Pool {
     }
 
     /// Calls `function` with each of the inputs in the workers, and waits for all of them.
-    public func map<A: Codable & Sendable>(_ inputs: some Sequence<A>, chunkSize: Int? = nil, _ function: @escaping @Sendable (A) throws -> Void) throws {
+    public func map<A: Codable & Sendable>(
+        _ inputs: some Sequence<A>, chunkSize: Int? = nil, _ function: @escaping @Sendable (A) throws -> Void
+    ) throws {
         try check(chunkSize: chunkSize)
         _ = try waitForAll(inputs.map { core.callVoid(function, $0) })
     }

@@ -59,7 +59,8 @@ public func withPool<T>(
 
 /// Makes a pool for `body`: closes it and waits for its end when `body` returns, terminates it when `body` throws.
 public nonisolated(nonsending) func withPool<T>(
-    processes: Int? = nil, initializer: WorkerInitializer? = nil, configuration: WorkerConfiguration = .init(), _ body: (Pool) async throws -> T
+    processes: Int? = nil, initializer: WorkerInitializer? = nil, configuration: WorkerConfiguration = .init(),
+    _ body: (Pool) async throws -> T
 ) async throws -> T {
     let pool = try Pool(processes: processes, initializer: initializer, configuration: configuration)
     do {

@@ -26,7 +26,8 @@ extension ProcessPoolExecutor {
 
     /// Calls `function` with each of the inputs, and returns when all calls have ended. The first error ends it, as does the cancellation of the Swift task.
     public func runAll<A: Codable & Sendable>(_ inputs: some Sequence<A>, _ function: @escaping @Sendable (A) throws -> Void) async throws {
-        _ = try await CompletionStream(inputs, buffer: Pool.defaultBuffer) { [core] in core.callVoid(function, $0, isSupervised: true) }.all()
+        _ = try await CompletionStream(inputs, buffer: Pool.defaultBuffer) { [core] in core.callVoid(function, $0, isSupervised: true) }
+            .all()
     }
 
     /// Calls `function` with each of the inputs, and gives the results as they come, each with the index of its input.
@@ -35,6 +36,7 @@ extension ProcessPoolExecutor {
     public func mapAsCompleted<A: Codable & Sendable, R: Codable & Sendable>(
         _ inputs: some Sequence<A>, _ function: @escaping @Sendable (A) throws -> R
     ) -> CompletedResults<R> {
-        CompletedResults(stream: CompletionStream(inputs, buffer: Pool.defaultBuffer) { [core] in core.call(function, $0, isSupervised: true) })
+        CompletedResults(
+            stream: CompletionStream(inputs, buffer: Pool.defaultBuffer) { [core] in core.call(function, $0, isSupervised: true) })
     }
 }

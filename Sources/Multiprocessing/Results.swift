@@ -19,7 +19,8 @@ public struct Results<R: Sendable>: Sendable {
             state = ResultsState(CompletionStream([failure], buffer: 1, isOrdered: true) { Future(failing: $0) }, deadline, timeout)
         } else {
             state = ResultsState(
-                CompletionStream(inputs, buffer: buffer, isOrdered: isOrdered) { pool.call(function, $0, isSupervised: !isOrdered) }, deadline, timeout)
+                CompletionStream(inputs, buffer: buffer, isOrdered: isOrdered) { pool.call(function, $0, isSupervised: !isOrdered) },
+                deadline, timeout)
         }
     }
 }
@@ -37,9 +38,12 @@ final class ResultsState<R: Sendable>: Sendable {
 }
 
 extension Results: Sequence {
-    @_implements(Sequence, Element) public typealias SequenceElement = Result<R, any Error>
+    /// As a sequence it gives `Result`s.
+    @_implements(Sequence,Element) public typealias SequenceElement = Result<R, any Error>
 
+    /// Gives results to a blocking loop.
     public struct Iterator: IteratorProtocol {
+        /// A call's value or error.
         public typealias Element = Result<R, any Error>
         let state: ResultsState<R>
 
@@ -54,15 +58,21 @@ extension Results: Sequence {
         }
     }
 
+    /// An iterator over what is left.
     public func makeIterator() -> Iterator { Iterator(state: state) }
 }
 
 extension Results: AsyncSequence {
-    @_implements(AsyncSequence, Element) public typealias AsyncElement = R
+    /// As an asynchronous sequence it gives values, and throws errors.
+    @_implements(AsyncSequence,Element) public typealias AsyncElement = R
+    /// What its calls may throw.
     public typealias Failure = any Error
 
+    /// Gives values without blocking a thread.
     public struct AsyncIterator: AsyncIteratorProtocol {
+        /// A call's value.
         public typealias Element = R
+        /// What its calls may throw.
         public typealias Failure = any Error
         let state: ResultsState<R>
 
@@ -76,5 +86,6 @@ extension Results: AsyncSequence {
         }
     }
 
+    /// An iterator over what is left.
     public func makeAsyncIterator() -> AsyncIterator { AsyncIterator(state: state) }
 }

@@ -4,7 +4,8 @@ import WorkerSupervision
 /// The two forms of a call, each written once for all that offer it.
 extension WorkerPool {
     func call<each A: Codable & Sendable, R: Codable & Sendable>(
-        _ function: @escaping @Sendable (repeat each A) throws -> R, _ argument: repeat each A, isSupervised: Bool = false, timeout: Duration? = nil
+        _ function: @escaping @Sendable (repeat each A) throws -> R, _ argument: repeat each A, isSupervised: Bool = false,
+        timeout: Duration? = nil
     ) -> Future<R> {
         let invocation = Invocation(function)
         let core = submit(invocation, isSupervised: isSupervised, timeout: timeout) { writer in
@@ -16,7 +17,8 @@ extension WorkerPool {
     }
 
     func callVoid<each A: Codable & Sendable>(
-        _ function: @escaping @Sendable (repeat each A) throws -> Void, _ argument: repeat each A, isSupervised: Bool = false, timeout: Duration? = nil
+        _ function: @escaping @Sendable (repeat each A) throws -> Void, _ argument: repeat each A, isSupervised: Bool = false,
+        timeout: Duration? = nil
     ) -> Future<Void> {
         let invocation = VoidInvocation(function)
         let core = submit(invocation, isSupervised: isSupervised, timeout: timeout) { writer in

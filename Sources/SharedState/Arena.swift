@@ -36,7 +36,8 @@ package struct Arena: Sendable {
     // Far from where programs, heaps, stacks and libraries are put, and apart from the shadow memory of the sanitizers. A machine's or a sanitizer's own
     // habits may rule some out, so there are several.
     private static let addresses: [UInt] = [
-        0x2f00_0000_0000, 0x3a00_0000_0000, 0x1a00_0000_0000, 0x4400_0000_0000, 0x6800_0000_0000, 0x7300_0000_0000, 0x7d80_0000_0000, 0x5e00_0000_0000,
+        0x2f00_0000_0000, 0x3a00_0000_0000, 0x1a00_0000_0000, 0x4400_0000_0000, 0x6800_0000_0000, 0x7300_0000_0000, 0x7d80_0000_0000,
+        0x5e00_0000_0000,
     ]
 
     private static func create() throws -> Arena {
@@ -63,11 +64,15 @@ package struct Arena: Sendable {
 
     /// The 64-bit word at `offset`.
     @inline(__always)
-    package func word(_ offset: Int) -> UnsafeMutablePointer<Atomic<UInt64>> { (base + offset).assumingMemoryBound(to: Atomic<UInt64>.self) }
+    package func word(_ offset: Int) -> UnsafeMutablePointer<Atomic<UInt64>> {
+        (base + offset).assumingMemoryBound(to: Atomic<UInt64>.self)
+    }
 
     /// The futex word at `offset`.
     @inline(__always)
-    package func word32(_ offset: Int) -> UnsafeMutablePointer<Atomic<UInt32>> { (base + offset).assumingMemoryBound(to: Atomic<UInt32>.self) }
+    package func word32(_ offset: Int) -> UnsafeMutablePointer<Atomic<UInt32>> {
+        (base + offset).assumingMemoryBound(to: Atomic<UInt32>.self)
+    }
 
     func granuleWord(_ index: Int) -> UnsafeMutablePointer<Atomic<UInt64>> { word(ArenaLayout.granuleTable + index * 8) }
     func offset(ofGranule index: Int) -> Int { firstGranule + index * ArenaLayout.granuleSize }
@@ -90,7 +95,8 @@ package struct Arena: Sendable {
         let target = min(cap, max(count, committed + 4))
         do {
             try check(
-                mp_memory_commit(fd, offset(ofGranule: committed), (target - committed) * ArenaLayout.granuleSize), "taking memory for the arena")
+                mp_memory_commit(fd, offset(ofGranule: committed), (target - committed) * ArenaLayout.granuleSize),
+                "taking memory for the arena")
         } catch {
             throw SharedMemoryError("Shared memory could not grow to \(target * (ArenaLayout.granuleSize >> 10)) KiB. \(error)")
         }

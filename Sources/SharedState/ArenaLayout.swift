@@ -26,7 +26,8 @@ enum ArenaLayout {
 
     /// The sizes of small blocks in bytes: four steps a doubling, so that at most a fifth is lost.
     static let smallSizes: [Int] = [
-        64, 128, 192, 256, 320, 384, 512, 640, 768, 1024, 1280, 1536, 2048, 2560, 3072, 4096, 5120, 6144, 8192, 10240, 12288, 16256, 21760, 32640,
+        64, 128, 192, 256, 320, 384, 512, 640, 768, 1024, 1280, 1536, 2048, 2560, 3072, 4096, 5120, 6144, 8192, 10240, 12288, 16256, 21760,
+        32640,
     ]
 
     /// The index in ``smallSizes`` of the smallest that holds `size` bytes, or nil for a large block.

@@ -39,7 +39,9 @@ struct OwnerLock: @unchecked Sendable {
             if pauses < 64 { pauses *= 2 }
             let current = word.pointee.load(ordering: .relaxed)
             // Bit 31 stays with the word: this thread does not know whether others sleep.
-            if current & ThreadRecords.tokenMask == 0, take(current, token | current & Self.waiters) { return current & Self.ownerDied != 0 }
+            if current & ThreadRecords.tokenMask == 0, take(current, token | current & Self.waiters) {
+                return current & Self.ownerDied != 0
+            }
         }
         while true {
             let current = word.pointee.load(ordering: .relaxed)
@@ -49,9 +51,13 @@ struct OwnerLock: @unchecked Sendable {
                 continue
             }
             let announced = current | Self.waiters
-            if announced != current, !word.pointee.compareExchange(expected: current, desired: announced, ordering: .relaxed).exchanged { continue }
+            if announced != current, !word.pointee.compareExchange(expected: current, desired: announced, ordering: .relaxed).exchanged {
+                continue
+            }
             // The supervisor of a dead owner hands the lock on. Should nobody be left to do so, a waiter finds out in time.
-            if !word.wait(while: announced, until: Deadline(after: .milliseconds(50))), !ThreadRecords.isLive(current & ThreadRecords.tokenMask, in: arena) {
+            if !word.wait(while: announced, until: Deadline(after: .milliseconds(50))),
+                !ThreadRecords.isLive(current & ThreadRecords.tokenMask, in: arena)
+            {
                 handOn(from: current & ThreadRecords.tokenMask)
             }
         }

@@ -30,7 +30,8 @@ package enum ProcessTable {
             }
         }
         throw SharedMemoryError(
-            "\(ArenaLayout.processCapacity) processes already share this memory, which is the most there can be. Let some end before starting more.")
+            "\(ArenaLayout.processCapacity) processes already share this memory, which is the most there can be. Let some end before starting more."
+        )
     }
 
     /// Notes the pid of an entered process, for those who must find out whether it still runs.
@@ -87,7 +88,9 @@ package enum CurrentProcess {
     package static func identity(in arena: Arena) -> ProcessIdentity {
         var known = bits.load(ordering: .acquiring)
         if known == 0 {
-            guard let new = try? ProcessTable.enter(parent: nil, in: arena) else { preconditionFailure("the process table of a new arena is full") }
+            guard let new = try? ProcessTable.enter(parent: nil, in: arena) else {
+                preconditionFailure("the process table of a new arena is full")
+            }
             let (exchanged, original) = bits.compareExchange(expected: 0, desired: new.bits, ordering: .acquiringAndReleasing)
             // Another thread may have been faster; then its entry stands, and this one goes unused.
             known = exchanged ? new.bits : original

@@ -18,7 +18,8 @@ enum Reclamation {
         }
     }
 
-    private static func reclaim(_ word: UnsafeMutablePointer<Atomic<UInt64>>, at offset: Int, of identity: ProcessIdentity, in arena: Arena) {
+    private static func reclaim(_ word: UnsafeMutablePointer<Atomic<UInt64>>, at offset: Int, of identity: ProcessIdentity, in arena: Arena)
+    {
         let state = BlockWord(rawValue: word.pointee.load(ordering: .acquiring))
         switch state.kind {
         case .owned where state.ownerBits == identity.bits:

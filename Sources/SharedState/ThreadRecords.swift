@@ -44,7 +44,9 @@ package enum ThreadRecords {
             guard result == 0 else { break }
             return token
         }
-        preconditionFailure("\(ArenaLayout.threadCapacity) threads of this family of processes hold or have held shared locks: end some before starting more")
+        preconditionFailure(
+            "\(ArenaLayout.threadCapacity) threads of this family of processes hold or have held shared locks: end some before starting more"
+        )
     }
 
     /// Lists a lock as held or about to be.

@@ -10,6 +10,7 @@ public enum TerminationStatus: Sendable, Equatable, Hashable, Codable {
 }
 
 extension TerminationStatus: CustomStringConvertible {
+    /// For messages: "exited with code 1", "was killed by signal 9 (Killed)".
     public var description: String {
         switch self {
         case .exited(let code): "exited with code \(code)"

@@ -48,7 +48,9 @@ package final class ChildCore: @unchecked Sendable {
     package func start() throws {
         try configuration.validate()
         try lock.withLock {
-            guard case .made = phase else { throw UsageError("This process has been started before. A process runs once: make another one.") }
+            guard case .made = phase else {
+                throw UsageError("This process has been started before. A process runs once: make another one.")
+            }
             phase = .starting
         }
         do {
@@ -113,7 +115,10 @@ package final class ChildCore: @unchecked Sendable {
         switch (state, payload) {
         case (.value, .some(let payload)): finished.complete(.value(payload))
         case (.error, .some(let payload)), (.notStarted, .some(let payload)): finished.complete(.error(payload))
-        default: finished.complete(.failure(WorkerTerminated(status: status, processIdentifier: descriptor?.processIdentifier ?? 0, task: body.functionName())))
+        default:
+            finished.complete(
+                .failure(WorkerTerminated(status: status, processIdentifier: descriptor?.processIdentifier ?? 0, task: body.functionName()))
+            )
         }
     }
 

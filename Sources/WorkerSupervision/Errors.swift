@@ -6,6 +6,7 @@ public import SystemLayer
 public struct WorkerTerminated: Error, Sendable, Hashable, Codable, CustomStringConvertible {
     /// How the process ended. A process that its host had to give up on, because nobody was left to ask, counts as killed.
     public let status: TerminationStatus
+    /// The worker's pid. It may belong to another process by now.
     public let processIdentifier: Int32
     /// What it was running, in words.
     public let task: String
@@ -16,6 +17,7 @@ public struct WorkerTerminated: Error, Sendable, Hashable, Codable, CustomString
         self.task = task
     }
 
+    /// What happened, to what, and what to do.
     public var description: String {
         "The worker process \(processIdentifier) \(status) while running \(task). That task is lost; look for the crash in the function itself."
     }
@@ -36,6 +38,7 @@ public enum PoolError: Error, Sendable, CustomStringConvertible {
     /// Its workers cannot be started: they died again and again at their start, or their initializer threw `cause`.
     case broken(cause: any Error)
 
+    /// What happened, and what to do.
     public var description: String {
         switch self {
         case .shutDown: "The pool has been shut down and takes no more work. Make another one."

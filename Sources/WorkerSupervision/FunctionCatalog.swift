@@ -28,7 +28,9 @@ package enum FunctionCatalog {
             let description = try invocation.describe()
             // Its own for as long as this process lives, as are those who use it.
             let entry = Entry(offset: try arena.allocate(description.count), size: description.count)
-            description.withUnsafeBytes { UnsafeMutableRawBufferPointer(start: arena.base + entry.offset, count: entry.size).copyMemory(from: $0) }
+            description.withUnsafeBytes {
+                UnsafeMutableRawBufferPointer(start: arena.base + entry.offset, count: entry.size).copyMemory(from: $0)
+            }
             entries[identity] = entry
             return entry
         }

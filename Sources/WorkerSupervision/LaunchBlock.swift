@@ -70,7 +70,8 @@ struct LaunchBlock: @unchecked Sendable {
 
     /// Stores what `encode` writes as the outcome. Not being able to is an outcome too.
     func report(_ state: OutcomeState, _ encode: (ByteWriter) throws -> Void) {
-        let writer = ArenaByteWriter(UnsafeMutableRawBufferPointer(start: arena.base + offset + Self.inline, count: Self.inlineBytes), in: arena)
+        let writer = ArenaByteWriter(
+            UnsafeMutableRawBufferPointer(start: arena.base + offset + Self.inline, count: Self.inlineBytes), in: arena)
         var state = state
         do {
             try encode(writer)
@@ -96,7 +97,8 @@ struct LaunchBlock: @unchecked Sendable {
         return (
             state,
             Payload(
-                inline: arena.base + offset + Self.inline, bytes: header.outcomeBytes, block: header.outcomeBlock, handles: header.outcomeHandles,
+                inline: arena.base + offset + Self.inline, bytes: header.outcomeBytes, block: header.outcomeBlock,
+                handles: header.outcomeHandles,
                 in: arena)
         )
     }

@@ -104,7 +104,9 @@ struct PoolBlock: @unchecked Sendable {
     func phase(_ worker: Int) -> FutexWord { arena.word32(workerLine(worker) + 4) }
 
     private var queueOffset: Int { offset + Self.headerBytes + workers * Self.workerBytes }
-    func queued(_ position: UInt64) -> UnsafeMutablePointer<Atomic<UInt64>> { arena.word(queueOffset + Int(position & UInt64(2 * slots - 1)) * 8) }
+    func queued(_ position: UInt64) -> UnsafeMutablePointer<Atomic<UInt64>> {
+        arena.word(queueOffset + Int(position & UInt64(2 * slots - 1)) * 8)
+    }
 
     private func slot(_ i: Int) -> Int { queueOffset + 2 * slots * 8 + i * Self.slotBytes }
     func word(_ i: Int) -> UnsafeMutablePointer<Atomic<UInt64>> { arena.word(slot(i)) }
@@ -113,6 +115,10 @@ struct PoolBlock: @unchecked Sendable {
     /// When a worker took the task, on the monotonic clock; 0 before.
     func claimedAt(_ i: Int) -> UnsafeMutablePointer<Atomic<UInt64>> { arena.word(slot(i) + 8) }
     func fields(_ i: Int) -> UnsafeMutablePointer<SlotFields> { (arena.base + slot(i) + 16).assumingMemoryBound(to: SlotFields.self) }
-    func arguments(_ i: Int) -> UnsafeMutableRawBufferPointer { UnsafeMutableRawBufferPointer(start: arena.base + slot(i) + 128, count: Self.inlineBytes) }
-    func result(_ i: Int) -> UnsafeMutableRawBufferPointer { UnsafeMutableRawBufferPointer(start: arena.base + slot(i) + 224, count: Self.inlineBytes) }
+    func arguments(_ i: Int) -> UnsafeMutableRawBufferPointer {
+        UnsafeMutableRawBufferPointer(start: arena.base + slot(i) + 128, count: Self.inlineBytes)
+    }
+    func result(_ i: Int) -> UnsafeMutableRawBufferPointer {
+        UnsafeMutableRawBufferPointer(start: arena.base + slot(i) + 224, count: Self.inlineBytes)
+    }
 }

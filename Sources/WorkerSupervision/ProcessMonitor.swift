@@ -78,7 +78,8 @@ package final class ProcessMonitor: @unchecked Sendable {
 
     /// Forks this process. `body` runs in the child and never returns.
     package func fork(
-        as identity: ProcessIdentity, in arena: Arena, ended: @escaping @Sendable (TerminationStatus) -> Void, _ body: @escaping @Sendable () -> Never
+        as identity: ProcessIdentity, in arena: Arena, ended: @escaping @Sendable (TerminationStatus) -> Void,
+        _ body: @escaping @Sendable () -> Never
     ) throws -> ProcessDescriptor {
         let reply = Reply<ProcessDescriptor>()
         perform { monitor in

@@ -90,7 +90,9 @@ package final class TaskCore: @unchecked Sendable {
                 let current = state.pointee.load(ordering: .acquiring)
                 if current & Self.done != 0 { continue }
                 let asleep = current | Self.sleeping
-                if current != asleep, !state.pointee.compareExchange(expected: current, desired: asleep, ordering: .acquiringAndReleasing).exchanged {
+                if current != asleep,
+                    !state.pointee.compareExchange(expected: current, desired: asleep, ordering: .acquiringAndReleasing).exchanged
+                {
                     continue
                 }
                 if !state.wait(while: asleep, until: deadline) { return outcome }

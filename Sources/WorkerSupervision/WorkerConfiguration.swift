@@ -32,18 +32,25 @@ public enum WaitStrategy: Sendable, Hashable {
 
 /// A number of bytes.
 public struct ByteCount: Sendable, Hashable, Comparable {
+    /// The number.
     public let bytes: Int
 
+    /// `n` bytes.
     public static func bytes(_ n: Int) -> ByteCount { ByteCount(bytes: n) }
+    /// `n` times 1,024 bytes.
     public static func kibibytes(_ n: Int) -> ByteCount { ByteCount(bytes: n << 10) }
+    /// `n` times 1,024² bytes.
     public static func mebibytes(_ n: Int) -> ByteCount { ByteCount(bytes: n << 20) }
+    /// `n` times 1,024³ bytes.
     public static func gibibytes(_ n: Int) -> ByteCount { ByteCount(bytes: n << 30) }
 
+    /// Compares the numbers.
     public static func < (a: ByteCount, b: ByteCount) -> Bool { a.bytes < b.bytes }
 }
 
 /// How worker processes are made and treated. Every field has a default.
 public struct WorkerConfiguration: Sendable {
+    /// How workers come to be.
     public var startMethod = StartMethod.forkServer
     /// Which processors each worker may run on. What the kernel reports is checked against what was asked.
     public var pinning = Pinning.none
@@ -58,24 +65,30 @@ public struct WorkerConfiguration: Sendable {
     public var environment: [String: String]?
     /// The worker's nice value, -20 to 19, absolute. Values below the host's need privilege.
     public var niceness: Int?
+    /// What becomes of a task whose worker dies.
     public var onWorkerDeath = CrashPolicy.failTask
     /// How long a task may run from the moment a worker takes it. A worker over it is killed and replaced, and the task fails with ``TaskTimeout``.
     public var taskTimeout: Duration?
+    /// How workers wait for tasks, and callers for results.
     public var waiting = WaitStrategy.adaptive
 
+    /// The defaults.
     public init() {}
 
     /// - Throws: ``UsageError`` for numbers that mean nothing.
     package func validate() throws {
         func check(_ holds: Bool, _ text: @autoclosure () -> String) throws { if !holds { throw UsageError(text()) } }
         if let n = maxTasksPerWorker { try check(n >= 1, "maxTasksPerWorker is \(n); it must be 1 or more, or nil for no limit.") }
-        if let limit = memoryLimit { try check(limit.bytes >= 1, "memoryLimit is \(limit.bytes) bytes; it must be 1 or more, or nil for no limit.") }
+        if let limit = memoryLimit {
+            try check(limit.bytes >= 1, "memoryLimit is \(limit.bytes) bytes; it must be 1 or more, or nil for no limit.")
+        }
         if let n = niceness { try check((-20...19).contains(n), "niceness is \(n); it must be between -20 and 19.") }
         if let timeout = taskTimeout { try check(timeout > .zero, "taskTimeout is \(timeout); it must be positive, or nil for no limit.") }
         if case .retry(let n) = onWorkerDeath { try check(n >= 1, "retry(attempts: \(n)): the first run counts, so it must be 1 or more.") }
         for name in (environment ?? [:]).keys {
             try check(
-                !name.isEmpty && !name.utf8.contains(UInt8(ascii: "=")) && !name.utf8.contains(0), "\"\(name)\" cannot be the name of a variable.")
+                !name.isEmpty && !name.utf8.contains(UInt8(ascii: "=")) && !name.utf8.contains(0),
+                "\"\(name)\" cannot be the name of a variable.")
         }
     }
 }

@@ -69,7 +69,8 @@ extension WorkerPool {
         guard block.move(slot, from: word, to: word.moved(to: .draining)) else { return false }
         let fields = block.fields(slot).pointee
         let payload = Payload(
-            inline: UnsafeRawPointer(block.result(slot).baseAddress.unsafelyUnwrapped), bytes: fields.resultBytes, block: fields.resultBlock,
+            inline: UnsafeRawPointer(block.result(slot).baseAddress.unsafelyUnwrapped), bytes: fields.resultBytes,
+            block: fields.resultBlock,
             handles: fields.resultHandles, in: arena)
         release(slot, from: word, with: word.phase == .value ? .value(payload) : .error(payload))
         return true

@@ -97,7 +97,8 @@ extension WorkerPool {
             if !end.hasPassed {
                 next = min(next, end)
             } else if let task = lock.withLock({ tasks[slot] }), task.use == word.use {
-                _ = giveUp(task, TaskTimeout("The task ran for longer than the pool's taskTimeout of \(timeout), and its worker was ended."))
+                _ = giveUp(
+                    task, TaskTimeout("The task ran for longer than the pool's taskTimeout of \(timeout), and its worker was ended."))
             }
         }
         return isBusy ? next : .never

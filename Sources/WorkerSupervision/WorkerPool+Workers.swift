@@ -153,7 +153,9 @@ extension WorkerPool {
                 case .claimed:
                     if block.move(slot, from: word, to: word.moved(to: .draining)) { settleLost(slot, word, end) }
                 case .condemned:
-                    if block.move(slot, from: word, to: word.moved(to: .draining)) { release(slot, from: word, with: .failure(CancellationError())) }
+                    if block.move(slot, from: word, to: word.moved(to: .draining)) {
+                        release(slot, from: word, with: .failure(CancellationError()))
+                    }
                 case .value, .error:
                     drain(slot, word)
                 case .draining:

@@ -62,7 +62,9 @@ package final class WorkerPool: @unchecked Sendable {
         let allowance = Allowance.current
         let count = count ?? allowance.workerCount
         guard count >= 1 else { throw UsageError("A pool of \(count) workers cannot work: ask for 1 or more, or leave the number out.") }
-        guard count <= PoolBlock.mostWorkers else { throw UsageError("A pool has at most \(PoolBlock.mostWorkers) workers; \(count) were asked for.") }
+        guard count <= PoolBlock.mostWorkers else {
+            throw UsageError("A pool has at most \(PoolBlock.mostWorkers) workers; \(count) were asked for.")
+        }
         if case .none = configuration.pinning {
             placements = Array(repeating: nil, count: count)
         } else {
@@ -117,7 +119,8 @@ package final class WorkerPool: @unchecked Sendable {
     /// Throws in a process that this pool is only a copy in.
     func checkHost() throws {
         guard CurrentProcess.identity(in: arena) == host else {
-            throw UsageError("This pool belongs to another process, of which the calling one is a fork. Make a pool in this process instead.")
+            throw UsageError(
+                "This pool belongs to another process, of which the calling one is a fork. Make a pool in this process instead.")
         }
     }
 
@@ -132,7 +135,8 @@ package final class WorkerPool: @unchecked Sendable {
     ///   - timeout: from now; the task's worker is killed when it passes.
     /// - Returns: the task; one that cannot be submitted has failed already.
     package func submit(
-        _ invocation: some HostInvocation & Sendable, isSupervised: Bool = false, timeout: Duration? = nil, _ encodeArguments: (ByteWriter) throws -> Void
+        _ invocation: some HostInvocation & Sendable, isSupervised: Bool = false, timeout: Duration? = nil,
+        _ encodeArguments: (ByteWriter) throws -> Void
     ) -> TaskCore {
         let task = TaskCore()
         do {
