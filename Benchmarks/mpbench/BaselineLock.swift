@@ -4,6 +4,7 @@ import CBaselines
 final class BaselineLock: MeasuredLock {
     let name: String
     let members: Int
+    let processors: Int
     var fairness = 1.0
     private let kind: cb_lock_kind
     private let crew: Crew
@@ -13,6 +14,7 @@ final class BaselineLock: MeasuredLock {
         self.kind = kind
         crew = team.crew
         members = team.size
+        processors = team.processorCount
     }
 
     /// Every lock that the library's are compared with.

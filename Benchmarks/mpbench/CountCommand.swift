@@ -21,7 +21,7 @@ func measureCounting(_ session: Session) throws {
     let limit = session.quick ? 20_000_000 : 100_000_000  // the tutorial's hundred million
     let counts = session.workerCounts
     guard let fewest = counts.first, let most = counts.last else { return }
-    let figures = try withTeams(counts, session) { teams in
+    let (figures, notes) = try withTeams(counts, session) { teams in
         var rates: [Int: PairedMeasurement] = [:]
         var scaling = PairedMeasurement(direction: .higherIsBetter)
         for pair in 0...session.pairs {
@@ -54,9 +54,9 @@ func measureCounting(_ session: Session) throws {
         if fewest == 1, most > 1 {
             figures += [Figure(metric: "count.scaling", unit: "times", baseline: "c.count", scaling)].compactMap { $0 }
         }
-        return figures
+        return (figures, counts.compactMap { teams[$0]?.whereabouts })
     }
-    try session.report("Counting to \(limit) in each of \(counts.map(String.init).joined(separator: ", ")) workers", figures)
+    try session.report("Counting to \(limit) in each of \(counts.map(String.init).joined(separator: ", ")) workers", figures, notes: notes)
 }
 
 extension Team {

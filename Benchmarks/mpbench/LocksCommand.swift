@@ -27,9 +27,8 @@ func measureLocks(_ session: Session) throws {
         for team in contending.compactMap({ teams[$0] }) {
             let subject = try SharedValueLock(team)
             figures += try measureContended(subject, baselines: BaselineLock.all(team), session)
-            notes.append(
-                "\(subject.name), \(team.size) workers: the slowest did \(fixed(subject.fairness * 100, decimals: 0)) % of what the fastest did"
-            )
+            let fairness = fixed(subject.fairness * 100, decimals: 0)
+            notes.append("\(team.whereabouts): the slowest did \(fairness) % of what the fastest did, in the last bout")
         }
         return (figures, notes)
     }

@@ -5,6 +5,7 @@ import Multiprocessing
 final class SharedValueLock: MeasuredLock {
     let name = "SharedValue.withLock"
     let members: Int
+    let processors: Int
     var fairness = 1.0
     private let pool: Pool
     private let shared: SharedValue<Int64>
@@ -12,6 +13,7 @@ final class SharedValueLock: MeasuredLock {
     init(_ team: Team) throws {
         pool = team.pool
         members = team.size
+        processors = team.processorCount
         shared = try SharedValue<Int64>(0)
     }
 

@@ -9,13 +9,16 @@ final class Team {
     let crew: Crew
     /// How many workers either side has.
     let size: Int
+    /// The processor that each worker of either side is pinned to, as the kernel reports it; nil for one that may run on several.
+    let processors: [Int?]
 
     /// Starts both sides; throws if either cannot be made whole. Blocks until every worker has said where it runs.
     init(size: Int, _ session: Session) throws {
         self.size = size
         pool = try Pool(processes: size, configuration: session.configuration)
         do {
-            crew = try Crew(processors: Team.processors(of: pool, size: size))
+            processors = try Team.processors(of: pool, size: size)
+            crew = try Crew(processors: processors)
         } catch {
             pool.terminate()
             try pool.join()
@@ -30,7 +33,18 @@ final class Team {
         try pool.join()
     }
 
-    /// The processor that each worker is pinned to, as the kernel reports it; nil for one that may run on several.
+    /// How many processors the workers share: those they are pinned to, or, as any may run anywhere, all.
+    var processorCount: Int {
+        let pinned = Set(processors.compactMap { $0 })
+        return pinned.isEmpty ? max(Machine.current.availableProcessors.count, 1) : pinned.count
+    }
+
+    /// Where the workers are, in words.
+    var whereabouts: String {
+        "\(size) worker\(size == 1 ? "" : "s") on processor \(processors.map { $0.map(String.init) ?? "any" }.joined(separator: ", "))"
+    }
+
+    /// Asks every worker of the pool where it runs.
     private static func processors(of pool: Pool, size: Int) throws -> [Int?] {
         for attempt in 1...5 {
             // All wait for one instant, so that no worker can answer twice.
@@ -62,7 +76,7 @@ struct UnevenTeam: Error, CustomStringConvertible {
     let size: Int
 
     var description: String {
-        "\(size) tasks did not run on \(size) workers at the same time, in five attempts: the machine is too busy, or a worker was lost"
+        "\(size) tasks did not run on \(size) workers at the same time, in repeated attempts: the machine is too busy, or a worker was lost"
     }
 }
 
