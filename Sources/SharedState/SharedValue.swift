@@ -30,7 +30,8 @@ public final class SharedValue<T: BitwiseCopyable & Sendable>: Codable, Sendable
     /// - Throws: ``SharedMemoryError`` when there is no memory for it.
     public convenience init(_ initial: T) throws {
         guard MemoryLayout<T>.alignment <= 64 else {
-            throw SharedMemoryError("\(T.self) is to lie at a multiple of \(MemoryLayout<T>.alignment) bytes, and a SharedValue can do 64 at most.")
+            throw SharedMemoryError(
+                "\(T.self) is to lie at a multiple of \(MemoryLayout<T>.alignment) bytes, and a SharedValue can do 64 at most.")
         }
         let arena = try Arena.current()
         let block = try ObjectBlock.make(
