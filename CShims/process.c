@@ -25,7 +25,7 @@ pid_t mp_process_fork(void) {
     if (pid < 0) return -errno;
     if (pid == 0) {
         mp_die_with_parent(parent);
-        mp_signals_reset();
+        mp_signals_reset(false);
     }
     return pid;
 }
@@ -52,10 +52,11 @@ int mp_pidfd_reap(int pidfd, bool wait, struct mp_ending *ending) {
     return 1;
 }
 
-void mp_signals_reset(void) {
+void mp_signals_reset(bool ignore_interrupt) {
     // Real-time signals 32 and 33 belong to the C library, which refuses them: the result does not matter.
     for (int s = 1; s < NSIG; s++)
         if (s != SIGKILL && s != SIGSTOP) signal(s, SIG_DFL);
+    if (ignore_interrupt) mp_signals_ignore_interrupt();
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);

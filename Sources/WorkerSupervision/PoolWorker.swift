@@ -105,7 +105,11 @@ struct PoolWorker {
     }
 
     private mutating func finish(_ slot: Int, _ claimed: SlotWord, _ phase: SlotWord.Phase, _ objects: [AnyObject]) {
-        sent.removeAll { pool.load($0.slot) != $0.word }
+        sent.removeAll { sent in
+            // Still there, or in the hands of a thread of the host that has not taken hold of the objects yet.
+            let word = pool.load(sent.slot)
+            return !(word == sent.word || word == sent.word.moved(to: .draining))
+        }
         var current = claimed
         while true {
             let new = current.moved(to: phase)
