@@ -66,6 +66,12 @@ let package = Package(
         tests("WorkTransfer", "BinaryCoding", "CMultiprocessing"),
         tests("WorkerSupervision"),
         tests("Multiprocessing"),
+        // Kills processes at every instruction of what they do to shared memory.
+        .target(name: "DeathSupport", path: "Tests/DeathSupport", cSettings: strictC),
+        .testTarget(
+            name: "DeathTests",
+            dependencies: ["DeathSupport", "Multiprocessing", "WorkerSupervision", "SharedState", "BinaryCoding", "SystemLayer"],
+            swiftSettings: strictSwift),
 
         listing("TwoProcesses"),
         listing("PoolApply"),
