@@ -6,4 +6,16 @@ import Testing
 struct DeathTests {
     @Test(arguments: ["allocateSmall", "allocateSmallInNewGranule", "allocateLarge", "freeSmall", "freeLarge"])
     func inTheAllocator(_ experiment: String) throws { try Laboratory.run(experiment) }
+
+    @Test(arguments: ["make", "decode", "dropInherited", "dropLast"])
+    func inHandles(_ experiment: String) throws { try Laboratory.run(experiment) }
+
+    @Test(arguments: ["firstLock", "lock", "lockHandedOn", "unlock", "lockHavingSlept"])
+    func inLocks(_ experiment: String) throws { try Laboratory.run(experiment) }
+
+    @Test(arguments: ["claimAndFinish", "callWorker"])
+    func inTheTaskRing(_ experiment: String) throws { try Laboratory.run(experiment) }
+
+    @Test(arguments: ["reclaim", "reclaimBesideOthers"])
+    func inTheReclamationOfAnother(_ experiment: String) throws { try Laboratory.run(experiment) }
 }

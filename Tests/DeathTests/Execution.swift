@@ -19,6 +19,8 @@ struct Execution {
     var meanwhile: () throws -> Void = {}
     /// In the victim.
     var operation: () throws -> Void
+    /// In this process, in place of the victim's death, which then goes on to its end.
+    var meddle: (() throws -> Void)?
     /// In this process, after the victim's death and before its reclamation.
     var afterDeath: () throws -> Void = {}
     /// In this process, after the reclamation of what the victim held.
@@ -33,22 +35,22 @@ struct Execution {
     /// Kills victims everywhere.
     func run() throws {
         let began = monotonicNow()
-        // What the language makes on first use is made here, once, so that it is not part of every victim's path.
+        // What is made on first use (metadata, the dynamic linker's addresses) is made here, so that it is not part of some victims' paths.
         try before()
         try operation()
         try undo()
+        try end(try makeVictim())
         let trace = try record()
         let points = Laboratory.isExtended ? Array(0...trace.addresses.count) : trace.points(samples: samples)
         var missed = 0
         for point in points {
             let victim = try makeVictim()
             do {
-                if point == trace.addresses.count {
-                    try require(ds_finish(victim.pid), "running to the end")
-                } else if point > 0 {
-                    let result = ds_run_to(victim.pid, trace.addresses[point], trace.occurrences[point])
-                    try require(result, "running to instruction \(point)")
-                    if result == 0 { missed += 1 }
+                let isThere = try run(victim, to: point, of: trace)
+                if !isThere, point < trace.addresses.count { missed += 1 }
+                if let meddle {
+                    try meddle()
+                    if isThere { try require(ds_finish(victim.pid), "going on") }
                 }
                 try end(victim)
             } catch {
@@ -96,6 +98,18 @@ struct Execution {
             throw error
         }
         return victim
+    }
+
+    /// - Returns: false when it has come to its end.
+    private func run(_ victim: Victim, to point: Int, of trace: Trace) throws -> Bool {
+        if point == trace.addresses.count {
+            try require(ds_finish(victim.pid), "running to the end")
+            return false
+        }
+        if point == 0 { return true }
+        let result = ds_run_to(victim.pid, trace.addresses[point], trace.occurrences[point])
+        try require(result, "running there")
+        return result == 1
     }
 
     private func end(_ victim: Victim) throws {

@@ -77,5 +77,18 @@ struct LaboratoryDoor {
         "allocateLarge": AllocatorExperiments.allocateLarge,
         "freeSmall": AllocatorExperiments.freeSmall,
         "freeLarge": AllocatorExperiments.freeLarge,
+        "make": HandleExperiments.make,
+        "decode": HandleExperiments.decode,
+        "dropInherited": HandleExperiments.dropInherited,
+        "dropLast": HandleExperiments.dropLast,
+        "firstLock": LockExperiments.firstLock,
+        "lock": LockExperiments.lock,
+        "lockHandedOn": LockExperiments.lockHandedOn,
+        "unlock": LockExperiments.unlock,
+        "lockHavingSlept": LockExperiments.lockHavingSlept,
+        "claimAndFinish": RingExperiments.claimAndFinish,
+        "callWorker": RingExperiments.callWorker,
+        "reclaim": ReclaimExperiments.reclaim,
+        "reclaimBesideOthers": ReclaimExperiments.reclaimBesideOthers,
     ]
 }
