@@ -43,7 +43,9 @@ struct Census: Equatable {
     func requireUnchanged(in arena: Arena) throws {
         let now = Census(arena)
         guard now == self else {
-            let new = now.blocks.filter { blocks[$0.key] != $0.value }.map { "\($0.key): \(String($0.value, radix: 16))" }
+            let new = now.blocks.filter { blocks[$0.key] != $0.value }.map { block in
+                "\(block.key): \(String(block.value, radix: 16)), \(arena.capacity(ofBlockAt: block.key) ?? 0) bytes"
+            }
             let gone = blocks.filter { now.blocks[$0.key] == nil }.map { "\($0.key)" }
             throw Laboratory.Failure(description: "blocks left over or changed: \(new), gone: \(gone), stray granules: \(now.stray)")
         }

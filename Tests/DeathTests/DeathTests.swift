@@ -19,3 +19,10 @@ struct DeathTests {
     @Test(arguments: ["reclaim", "reclaimBesideOthers"])
     func inTheReclamationOfAnother(_ experiment: String) throws { try Laboratory.run(experiment) }
 }
+
+/// The same with whole pools, and with chance in place of the debugger.
+@Suite(.enabled(if: Laboratory.requested == nil))
+struct PoolUnderFireTests {
+    @Test func everyTaskIsRetriedUntilItIsDone() throws { try Laboratory.run("poolRetry") }
+    @Test func aDeathCostsOneTask() throws { try Laboratory.run("poolFail") }
+}

@@ -90,5 +90,7 @@ struct LaboratoryDoor {
         "callWorker": RingExperiments.callWorker,
         "reclaim": ReclaimExperiments.reclaim,
         "reclaimBesideOthers": ReclaimExperiments.reclaimBesideOthers,
+        "poolRetry": PoolExperiments.retry,
+        "poolFail": PoolExperiments.fail,
     ]
 }
