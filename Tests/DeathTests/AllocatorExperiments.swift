@@ -22,6 +22,33 @@ enum AllocatorExperiments {
     static func freeSmall() throws { try killInFree("Arena.free, small", small) }
     static func freeLarge() throws { try killInFree("Arena.free, large", large) }
 
+    /// Another process allocates between any two instructions of one that allocates, so that the two meet in the same free granules.
+    static func allocateBesideOthers() throws {
+        let arena = try Arena.current()
+        let neighbours = try (0..<2).map { _ in try MarkedBlock(large, in: arena) }
+        let hole = try arena.allocate(large)
+        let behind = try MarkedBlock(large, in: arena)
+        arena.free(hole)
+        let census = Census(arena)
+        var other: MarkedBlock?
+        try Execution(
+            name: "Arena.allocate, large, beside others", arena: arena,
+            operation: { _ = try arena.allocate(large) }, meddle: { other = try MarkedBlock(large, in: arena) },
+            afterDeath: {
+                // Both have all of theirs, so neither has any of the other's.
+                let new = Census(arena).blocks.keys.filter { census.blocks[$0] == nil }
+                if other != nil { try requireEqual(new.map { arena.capacity(ofBlockAt: $0) }, [3 * ArenaLayout.granuleSize, 3 * ArenaLayout.granuleSize]) }
+            },
+            check: { _ in
+                try other?.requireIntact(in: arena)
+                if let other { arena.free(other.offset) }
+                other = nil
+                try census.requireUnchanged(in: arena)
+                for neighbour in neighbours + [behind] { try neighbour.requireIntact(in: arena) }
+            }, undo: { census.freeNewBlocks(in: arena) }, samples: 300
+        ).run()
+    }
+
     private static func killInFree(_ name: String, _ size: Int) throws {
         var block = 0
         try kill(name, before: { block = try $0.allocate(size) }, { $0.free(block) })

@@ -77,6 +77,7 @@ struct LaboratoryDoor {
         "allocateLarge": AllocatorExperiments.allocateLarge,
         "freeSmall": AllocatorExperiments.freeSmall,
         "freeLarge": AllocatorExperiments.freeLarge,
+        "allocateBesideOthers": AllocatorExperiments.allocateBesideOthers,
         "make": HandleExperiments.make,
         "decode": HandleExperiments.decode,
         "dropInherited": HandleExperiments.dropInherited,
