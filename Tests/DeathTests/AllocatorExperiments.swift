@@ -37,7 +37,9 @@ enum AllocatorExperiments {
             afterDeath: {
                 // Both have all of theirs, so neither has any of the other's.
                 let new = Census(arena).blocks.keys.filter { census.blocks[$0] == nil }
-                if other != nil { try requireEqual(new.map { arena.capacity(ofBlockAt: $0) }, [3 * ArenaLayout.granuleSize, 3 * ArenaLayout.granuleSize]) }
+                if other != nil {
+                    try requireEqual(new.map { arena.capacity(ofBlockAt: $0) }, [3 * ArenaLayout.granuleSize, 3 * ArenaLayout.granuleSize])
+                }
             },
             check: { _ in
                 try other?.requireIntact(in: arena)
@@ -80,7 +82,9 @@ enum AllocatorExperiments {
         for granule in 0..<arena.committedGranules {
             let word = BlockWord(rawValue: arena.granuleWord(granule).pointee.load(ordering: .acquiring))
             guard word.kind == .small else { continue }
-            let words = (0..<ArenaLayout.smallBlocks(ofClass: word.sizeClass).count).map { arena.word(arena.offset(ofGranule: granule) + $0 * 8) }
+            let words = (0..<ArenaLayout.smallBlocks(ofClass: word.sizeClass).count).map {
+                arena.word(arena.offset(ofGranule: granule) + $0 * 8)
+            }
             if words.allSatisfy({ BlockWord(rawValue: $0.pointee.load(ordering: .acquiring)).kind == .free }) {
                 arena.granuleWord(granule).pointee.store(BlockWord(.free).rawValue, ordering: .releasing)
             }

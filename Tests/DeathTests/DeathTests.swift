@@ -13,7 +13,7 @@ struct DeathTests {
     @Test(arguments: ["firstLock", "lock", "lockHandedOn", "unlock", "lockHavingSlept"])
     func inLocks(_ experiment: String) throws { try Laboratory.run(experiment) }
 
-    @Test(arguments: ["claimAndFinish", "callWorker"])
+    @Test(arguments: ["claimAndFinish", "callWorker", "sleep"])
     func inTheTaskRing(_ experiment: String) throws { try Laboratory.run(experiment) }
 
     @Test(arguments: ["reclaim", "reclaimBesideOthers"])

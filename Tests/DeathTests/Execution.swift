@@ -28,7 +28,7 @@ struct Execution {
     /// Undoes ``before`` and ``operation`` when this process has run them.
     var undo: () throws -> Void = {}
     /// How many victims there are at most, beside those for each state of the shared memory.
-    var samples = 40
+    var samples = 100
     /// More granules than these are not watched for changes.
     var watchedGranules = 16
 
@@ -59,7 +59,9 @@ struct Execution {
             }
         }
         // A path may differ from the recorded one here and there, by what malloc has at hand.
-        if missed * 10 > points.count { throw Laboratory.Failure(description: "\(name): \(missed) of \(points.count) victims never came to where they were to die") }
+        if missed * 10 > points.count {
+            throw Laboratory.Failure(description: "\(name): \(missed) of \(points.count) victims never came to where they were to die")
+        }
         let seconds = Double((monotonicNow() - began) / 10_000_000) / 100
         print(
             "\(Laboratory.reportPrefix)\(name): \(trace.addresses.count) instructions, \(trace.effectCount) of them seen by others, "
@@ -122,7 +124,9 @@ struct Execution {
     private func record() throws -> Trace {
         var regions: [ds_region] = []
         func watch(_ offset: Int, _ length: Int) {
-            regions.append(ds_region(start: arena.base + offset, length: length, copy: UnsafeMutableRawPointer.allocate(byteCount: length, alignment: 64)))
+            regions.append(
+                ds_region(
+                    start: arena.base + offset, length: length, copy: UnsafeMutableRawPointer.allocate(byteCount: length, alignment: 64)))
         }
         watch(0, ArenaLayout.processTable + 64 * ArenaLayout.processEntrySize)
         watch(ArenaLayout.threadTable, 64 * ArenaLayout.threadRecordSize)
@@ -142,7 +146,8 @@ struct Execution {
         try end(victim)
         try require(Int32(clamping: count), "recording")
         return Trace(
-            addresses: Array(UnsafeBufferPointer(start: addresses, count: count)), effects: Array(UnsafeBufferPointer(start: effects, count: count)))
+            addresses: Array(UnsafeBufferPointer(start: addresses, count: count)),
+            effects: Array(UnsafeBufferPointer(start: effects, count: count)))
     }
 
     private func require(_ result: Int32, _ what: String) throws {

@@ -18,7 +18,9 @@ enum Laboratory {
     static func run(_ experiment: String) throws {
         let output = try runProgram(experiment)
         for line in output.text.split(separator: "\n") where line.hasPrefix(reportPrefix) { print(line) }
-        guard output.status == 0 else { throw Failure(description: "the experiment \(experiment) ended with wait status \(output.status):\n\(output.text)") }
+        guard output.status == 0 else {
+            throw Failure(description: "the experiment \(experiment) ended with wait status \(output.status):\n\(output.text)")
+        }
     }
 
     static let reportPrefix = "death: "
@@ -89,6 +91,7 @@ struct LaboratoryDoor {
         "lockHavingSlept": LockExperiments.lockHavingSlept,
         "claimAndFinish": RingExperiments.claimAndFinish,
         "callWorker": RingExperiments.callWorker,
+        "sleep": RingExperiments.sleep,
         "reclaim": ReclaimExperiments.reclaim,
         "reclaimBesideOthers": ReclaimExperiments.reclaimBesideOthers,
         "poolRetry": PoolExperiments.retry,

@@ -113,7 +113,8 @@ enum LockExperiments {
                     let current = lock.word.pointee.load(ordering: .acquiring)
                     if current & ThreadRecords.tokenMask == 0 { _exit(0) }
                     let announced = current | OwnerLock.waiters
-                    if lock.word.pointee.compareExchange(expected: current, desired: announced, ordering: .acquiringAndReleasing).exchanged {
+                    if lock.word.pointee.compareExchange(expected: current, desired: announced, ordering: .acquiringAndReleasing).exchanged
+                    {
                         lock.word.wait(while: announced)
                     }
                 }

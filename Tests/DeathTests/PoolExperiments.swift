@@ -39,7 +39,9 @@ enum PoolExperiments {
             try requireEqual(results.count, taskCount)
             // Each death repeats one task at most.
             let runs = Int(done.value)
-            guard runs >= taskCount, runs <= taskCount + kills else { throw Laboratory.Failure(description: "\(runs) runs, with \(kills) kills") }
+            guard runs >= taskCount, runs <= taskCount + kills else {
+                throw Laboratory.Failure(description: "\(runs) runs, with \(kills) kills")
+            }
             return "\(runs - taskCount) tasks run twice"
         }
     }
@@ -60,12 +62,16 @@ enum PoolExperiments {
             let kills = fire.cease()
             guard failures <= kills else { throw Laboratory.Failure(description: "\(failures) tasks lost by \(kills) kills") }
             let runs = Int(done.value)
-            guard runs >= taskCount - failures, runs <= taskCount else { throw Laboratory.Failure(description: "\(runs) runs, \(failures) failures") }
+            guard runs >= taskCount - failures, runs <= taskCount else {
+                throw Laboratory.Failure(description: "\(runs) runs, \(failures) failures")
+            }
             return "\(failures) tasks lost"
         }
     }
 
-    private static func experiment(_ name: String, _ policy: CrashPolicy, _ body: (Pool, SharedValue<UInt64>, _ tasks: Int, Fire) throws -> String) throws {
+    private static func experiment(
+        _ name: String, _ policy: CrashPolicy, _ body: (Pool, SharedValue<UInt64>, _ tasks: Int, Fire) throws -> String
+    ) throws {
         let arena = try Arena.current()
         var configuration = WorkerConfiguration()
         configuration.onWorkerDeath = policy
@@ -126,7 +132,8 @@ private final class Fire: Sendable {
     private static func killOne(of pool: WorkerPool, using random: inout SystemRandomNumberGenerator) -> Bool {
         pool.lock.withLock {
             let ready = pool.workers.indices.filter {
-                pool.workers[$0].descriptor?.waitForEnd(milliseconds: 0) == false && pool.block.phase($0).pointee.load(ordering: .acquiring) == 1
+                pool.workers[$0].descriptor?.waitForEnd(milliseconds: 0) == false
+                    && pool.block.phase($0).pointee.load(ordering: .acquiring) == 1
             }
             guard let index = ready.randomElement(using: &random) else { return false }
             pool.workers[index].descriptor?.send(signal: SIGKILL)

@@ -56,14 +56,18 @@ enum ReclaimExperiments {
             let block = BlockWord(rawValue: word.pointee.load(ordering: .acquiring))
             try requireEqual(block.kind, .free)
             word.pointee.store(block.changed(to: .owned, owner: CurrentProcess.identity(in: arena)).rawValue, ordering: .releasing)
-            ones.withUnsafeBytes { (arena.base + reused).copyMemory(from: $0.baseAddress.unsafelyUnwrapped, byteCount: ObjectBlock.payload) }
+            ones.withUnsafeBytes {
+                (arena.base + reused).copyMemory(from: $0.baseAddress.unsafelyUnwrapped, byteCount: ObjectBlock.payload)
+            }
         }
         try Execution(
             name: "Reclamation beside others", arena: arena, prepare: { _ in object = try SharedValue(1) },
             operation: { Reclamation.reclaimBlocks(of: dead, in: arena) }, meddle: freeAndReuse,
             check: { _ in
                 guard reused != 0 else { return object = nil }
-                for i in 0..<ObjectBlock.payload / 8 { try requireEqual((arena.base + reused).load(fromByteOffset: i * 8, as: UInt64.self), .max) }
+                for i in 0..<ObjectBlock.payload / 8 {
+                    try requireEqual((arena.base + reused).load(fromByteOffset: i * 8, as: UInt64.self), .max)
+                }
                 arena.free(reused)
                 reused = 0
                 try census.requireUnchanged(in: arena)

@@ -20,21 +20,23 @@ enum RingExperiments {
     }
 
     /// A worker wakes another, of which it must not be the only one to know that it sleeps.
-    static func callWorker() throws {
+    static func callWorker() throws { try killBesideSleeper("PoolBlock.callWorker") { $0.callWorker() } }
+
+    /// A worker is about to sleep, and must not be called in place of another when it is dead.
+    static func sleep() throws { try killBesideSleeper("PoolBlock.sleep") { $0.sleep(0) { true } } }
+
+    private static func killBesideSleeper(_ name: String, _ operation: @escaping (PoolBlock) -> Void) throws {
         let scene = try Scene(workers: 3)
         var sleeper: ProcessDescriptor?
         try Execution(
-            name: "PoolBlock.callWorker", arena: scene.arena,
-            meanwhile: {
-                sleeper = try scene.makeSleepingWorker(1)
-            },
-            operation: { scene.pool.callWorker() },
+            name: name, arena: scene.arena, meanwhile: { sleeper = try scene.makeSleepingWorker(1) }, operation: { operation(scene.pool) },
+            // As the supervisor does.
             afterDeath: { scene.pool.recallWorkers(after: 0) },
             check: { _ in
                 scene.publishTasks()
                 scene.pool.callWorker()
                 guard let sleeper else { return }
-                try requireEnd(of: sleeper, "a worker sleeps, and nobody knows it")
+                try requireEnd(of: sleeper, "there is work, and a worker sleeps on")
                 scene.pool.sleepers(0).pointee.store(0, ordering: .relaxed)
             },
             // The first use of a system call is another path: the dynamic linker has to find the function.
@@ -60,7 +62,8 @@ enum RingExperiments {
             for slot in 0..<taskCount {
                 pool.fields(slot).pointee = PoolBlock.SlotFields()
                 pool.result(slot).storeBytes(of: 0, as: UInt64.self)
-                pool.word(slot).pointee.store(SlotWord(.ready, use: use, flags: SlotWord.supervised | SlotWord.waiter).rawValue, ordering: .releasing)
+                pool.word(slot).pointee.store(
+                    SlotWord(.ready, use: use, flags: SlotWord.supervised | SlotWord.waiter).rawValue, ordering: .releasing)
                 _ = pool.enqueue(slot, use: use)
             }
         }
@@ -85,7 +88,9 @@ enum RingExperiments {
                     } else {
                         // As the supervisor does it for a task that may run again.
                         pool.word(slot).pointee.store(word.retried.rawValue, ordering: .releasing)
-                        guard pool.enqueue(slot, use: use) else { throw Laboratory.Failure(description: "no room for the lost task in the queue") }
+                        guard pool.enqueue(slot, use: use) else {
+                            throw Laboratory.Failure(description: "no room for the lost task in the queue")
+                        }
                         own.removeLast()
                     }
                 default: throw Laboratory.Failure(description: "the task \(slot) is \(word.phase)")
