@@ -34,6 +34,13 @@ func listing(_ name: String) -> Target {
         swiftSettings: strictSwift)
 }
 
+/// A program that tests run.
+func fixture(_ name: String, _ under: String...) -> Target {
+    .executableTarget(
+        name: name, dependencies: (["Multiprocessing"] + under).map { .byName(name: $0) }, path: "Tests/Fixtures/\(name)",
+        swiftSettings: strictSwift)
+}
+
 let package = Package(
     name: "Multiprocessing",
     products: [
@@ -65,13 +72,18 @@ let package = Package(
         tests("SharedState"),
         tests("WorkTransfer", "BinaryCoding", "CMultiprocessing"),
         tests("WorkerSupervision"),
-        tests("Multiprocessing"),
+        tests("Multiprocessing", "SharedState"),
         // Kills processes at every instruction of what they do to shared memory.
         .target(name: "DeathSupport", path: "Tests/DeathSupport", cSettings: strictC),
         .testTarget(
             name: "DeathTests",
             dependencies: ["DeathSupport", "Multiprocessing", "WorkerSupervision", "SharedState", "BinaryCoding", "SystemLayer"],
             swiftSettings: strictSwift),
+
+        // Programs that the tests run, for what would end or disturb the tests' own process.
+        .target(name: "CxxInitialiser", path: "Tests/Fixtures/CxxInitialiser"),
+        fixture("HostFixture", "CxxInitialiser"),
+        fixture("TopLevelFixture"),
 
         listing("TwoProcesses"),
         listing("PoolApply"),

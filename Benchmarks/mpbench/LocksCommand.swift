@@ -22,11 +22,23 @@ func measureLocks(_ session: Session) throws {
         var figures: [Figure] = []
         var notes: [String] = []
         if let team = teams[1] {
-            figures += try measureAlone(SharedValueLock(team), baselines: BaselineLock.all(team), session)
+            let baselines = BaselineLock.all(team)
+            figures += try measureAlone(SharedValueLock(team), "lock.alone", baselines: baselines, session)
+            for kind in try SharedLockKind.all(team) {
+                let counterpart = baselines.filter { $0.name == kind.counterpart }
+                figures += try measureAlone(kind, "lock.alone.\(kind.name)", baselines: counterpart, session)
+            }
         }
         for team in contending.compactMap({ teams[$0] }) {
             let subject = try SharedValueLock(team)
-            figures += try measureContended(subject, baselines: BaselineLock.all(team), session)
+            let baselines = BaselineLock.all(team)
+            // The goals are about two processes; more carry their number.
+            let crowd = team.size == 2 ? "" : ".\(team.size)"
+            figures += try measureContended(subject, "lock.contended\(crowd)", baselines: baselines, session)
+            for kind in try SharedLockKind.all(team) {
+                let counterpart = baselines.filter { $0.name == kind.counterpart }
+                figures += try measureContended(kind, "lock.contended.\(kind.name)\(crowd)", baselines: counterpart, session)
+            }
             let fairness = fixed(subject.fairness * 100, decimals: 0)
             notes.append("\(team.whereabouts): the slowest did \(fairness) % of what the fastest did, in the last bout")
         }
@@ -37,7 +49,7 @@ func measureLocks(_ session: Session) throws {
 
 /// Nanoseconds for lock, increment and unlock in one process.
 private func measureAlone(
-    _ subject: some MeasuredLock, baselines: [BaselineLock], _ session: Session
+    _ subject: some MeasuredLock, _ metric: String, baselines: [BaselineLock], _ session: Session
 ) throws -> [Figure] {
     let operations = session.quick ? 200_000 : 1_000_000
     return try baselines.compactMap { baseline in
@@ -46,13 +58,13 @@ private func measureAlone(
         } baseline: {
             try baseline.alone(operations: operations).nanosecondsEach
         }
-        return Figure(metric: "lock.alone", unit: "ns", baseline: baseline.name, measurement)
+        return Figure(metric: metric, unit: "ns", baseline: baseline.name, measurement)
     }
 }
 
 /// Millions of increments a second, all processes together.
 private func measureContended(
-    _ subject: some MeasuredLock, baselines: [BaselineLock], _ session: Session
+    _ subject: some MeasuredLock, _ metric: String, baselines: [BaselineLock], _ session: Session
 ) throws -> [Figure] {
     let length: UInt64 = session.quick ? 10_000_000 : 20_000_000
     return try baselines.compactMap { baseline in
@@ -61,7 +73,6 @@ private func measureContended(
         } baseline: {
             try baseline.rate(length: length)
         }
-        let metric = subject.members == 2 ? "lock.contended" : "lock.contended.\(subject.members)"
         return Figure(metric: metric, unit: "Mop/s", baseline: baseline.name, measurement)
     }
 }

@@ -33,11 +33,10 @@ package struct Arena: Sendable {
         (firstGranule, granuleCount) = ArenaLayout.granules(in: arena.length)
     }
 
-    // Far from where programs, heaps, stacks and libraries are put, and apart from the shadow memory of the sanitizers. A machine's or a sanitizer's own
-    // habits may rule some out, so there are several.
+    // Far from where programs, heaps, stacks and libraries are put. The first is one of the few that ThreadSanitizer leaves to programs, and which
+    // has to come first, as it ends the program at the attempt to map elsewhere; AddressSanitizer, whose shadow lies there, refuses it in order.
     private static let addresses: [UInt] = [
-        0x2f00_0000_0000, 0x3a00_0000_0000, 0x1a00_0000_0000, 0x4400_0000_0000, 0x6800_0000_0000, 0x7300_0000_0000, 0x7d80_0000_0000,
-        0x5e00_0000_0000,
+        0x0040_0000_0000, 0x2f00_0000_0000, 0x3a00_0000_0000, 0x4400_0000_0000, 0x6800_0000_0000, 0x7300_0000_0000, 0x5e00_0000_0000,
     ]
 
     private static func create() throws -> Arena {

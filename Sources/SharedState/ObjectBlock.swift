@@ -9,7 +9,10 @@ struct ObjectBlock {
     private static let holders = 64
     private static let holderWords = ArenaLayout.processCapacity / 64
 
-    enum Kind: UInt32 { case value = 0x5661_6c75 }
+    enum Kind: UInt32 {
+        case value = 0x5661_6c75
+        case lock = 0x4c6f_636b
+    }
 
     let offset: Int
     let arena: Arena

@@ -22,8 +22,33 @@ struct OwnerLock: @unchecked Sendable {
         let token = ThreadRecords.currentToken(in: arena)
         ThreadRecords.enter(offset)
         if word.pointee.compareExchange(expected: 0, desired: token, ordering: .acquiringAndReleasing).exchanged { return false }
-        return lockSlowly(token, in: arena)
+        return lockSlowly(token, until: .never, in: arena) == .takenFromDead
     }
+
+    /// As ``lock(in:)``, until `deadline` at most.
+    func lock(until deadline: Deadline, in arena: Arena) -> ProcessSharedMutex.Attempt {
+        let token = ThreadRecords.currentToken(in: arena)
+        ThreadRecords.enter(offset)
+        if word.pointee.compareExchange(expected: 0, desired: token, ordering: .acquiringAndReleasing).exchanged { return .taken }
+        return lockSlowly(token, until: deadline, in: arena)
+    }
+
+    /// Takes the lock if it is free.
+    func tryLock(in arena: Arena) -> ProcessSharedMutex.Attempt {
+        let token = ThreadRecords.currentToken(in: arena)
+        ThreadRecords.enter(offset)
+        let current = word.pointee.load(ordering: .relaxed)
+        if current & ThreadRecords.tokenMask == 0, take(current, token | current & Self.waiters) { return Self.attempt(current) }
+        ThreadRecords.leave(offset)
+        return .notTaken
+    }
+
+    func isHeld(in arena: Arena) -> Bool {
+        word.pointee.load(ordering: .relaxed) & ThreadRecords.tokenMask == ThreadRecords.currentToken(in: arena)
+    }
+
+    /// What it was to take the lock from the state `previous`.
+    private static func attempt(_ previous: UInt32) -> ProcessSharedMutex.Attempt { previous & ownerDied != 0 ? .takenFromDead : .taken }
 
     @inline(__always)
     func unlock() {
@@ -32,7 +57,7 @@ struct OwnerLock: @unchecked Sendable {
     }
 
     @inline(never)
-    private func lockSlowly(_ token: UInt32, in arena: Arena) -> Bool {
+    private func lockSlowly(_ token: UInt32, until deadline: Deadline, in arena: Arena) -> ProcessSharedMutex.Attempt {
         var pauses = 1
         for _ in 0..<40 {
             for _ in 0..<pauses { mp_pause() }
@@ -40,22 +65,27 @@ struct OwnerLock: @unchecked Sendable {
             let current = word.pointee.load(ordering: .relaxed)
             // Bit 31 stays with the word: this thread does not know whether others sleep.
             if current & ThreadRecords.tokenMask == 0, take(current, token | current & Self.waiters) {
-                return current & Self.ownerDied != 0
+                return Self.attempt(current)
             }
         }
         while true {
             let current = word.pointee.load(ordering: .relaxed)
             if current & ThreadRecords.tokenMask == 0 {
                 // Having slept, it cannot know whether it was the last to, so its unlock must look.
-                if take(current, token | Self.waiters) { return current & Self.ownerDied != 0 }
+                if take(current, token | Self.waiters) { return Self.attempt(current) }
                 continue
             }
             let announced = current | Self.waiters
             if announced != current, !word.pointee.compareExchange(expected: current, desired: announced, ordering: .relaxed).exchanged {
                 continue
             }
+            // The bit is set, also on behalf of others: a wake that this thread may have been given is not lost when it gives up.
+            if deadline.hasPassed {
+                ThreadRecords.leave(offset)
+                return .notTaken
+            }
             // The supervisor of a dead owner hands the lock on. Should nobody be left to do so, a waiter finds out in time.
-            if !word.wait(while: announced, until: Deadline(after: .milliseconds(50))),
+            if !word.wait(while: announced, until: min(deadline, Deadline(after: .milliseconds(50)))),
                 !ThreadRecords.isLive(current & ThreadRecords.tokenMask, in: arena)
             {
                 handOn(from: current & ThreadRecords.tokenMask)

@@ -29,7 +29,10 @@ public final class SharedValue<T: BitwiseCopyable & Sendable>: Codable, Sendable
     /// Makes a shared value.
     /// - Throws: ``SharedMemoryError`` when there is no memory for it.
     public convenience init(_ initial: T) throws {
-        precondition(MemoryLayout<T>.alignment <= 64, "a SharedValue's alignment is at most 64 bytes")
+        guard MemoryLayout<T>.alignment <= 64 else {
+            throw SharedMemoryError(
+                "\(T.self) is to lie at a multiple of \(MemoryLayout<T>.alignment) bytes, and a SharedValue can do 64 at most.")
+        }
         let arena = try Arena.current()
         let block = try ObjectBlock.make(
             .value, elementSize: MemoryLayout<T>.size, count: 1, size: Self.buffers + 2 * Self.stride, in: arena)

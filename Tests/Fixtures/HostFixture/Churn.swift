@@ -1,0 +1,71 @@
+import Glibc
+import Multiprocessing
+
+// Much work and many deaths, and what is left of them.
+
+/// Descriptors of this process, its descendants and its zombies, by the kernel's own account.
+func held() -> String { "descriptors \(openDescriptors().count) children \(children().count)" }
+
+/// The children of this process, ended or not.
+func children() -> [Int32] {
+    var pids: [Int32] = []
+    guard let directory = opendir("/proc/self/task") else { return [] }
+    defer { closedir(directory) }
+    while let entry = readdir(directory) {
+        let name = withUnsafePointer(to: entry.pointee.d_name) { $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) } }
+        guard let file = fopen("/proc/self/task/\(name)/children", "r") else { continue }
+        defer { fclose(file) }
+        var pid: Int32 = 0
+        while withUnsafeMutablePointer(to: &pid, { p in withVaList([p]) { vfscanf(file, "%d", $0) } }) == 1 { pids.append(pid) }
+    }
+    return pids
+}
+
+/// 2,000 tasks, by one pool and by pools of their own.
+@Sendable func churn(_: [String]) async throws {
+    func work() throws {
+        try withPool(processes: 2) { pool in
+            guard try pool.map(0..<200, { $0 + 1 }).reduce(0, +) == 20_100 else { fatalError("wrong sum") }
+        }
+    }
+    try work()
+    say(held())
+    for _ in 0..<9 { try work() }
+    say(held())
+}
+
+/// 200 workers that die: by signals, exits and traps, in a pool and as processes of their own.
+@Sendable func deaths(_: [String]) async throws {
+    let pool = try Pool(processes: 2)
+    func round(_ i: Int) {
+        do {
+            switch i % 4 {
+            case 0: _ = try pool.apply { _exit(0) }
+            case 1: _ = try pool.apply { kill(getpid(), SIGKILL) }
+            case 2:
+                let child = ChildProcess { _exit(1) }
+                try child.start()
+                _ = try child.result()
+            default:
+                var configuration = WorkerConfiguration()
+                configuration.startMethod = .fork
+                let child = ChildProcess(configuration: configuration) { _exit(1) }
+                try child.start()
+                _ = try child.result()
+            }
+            fatalError("a dead worker has answered")
+        } catch {
+            guard error is WorkerTerminated else { fatalError("\(error)") }
+        }
+    }
+    /// Waits until both workers are there: what is counted must not be on its way.
+    func settle() throws { _ = try pool.map(0..<2) { _ in usleep(20_000) } }
+    for i in 0..<20 { round(i) }
+    try settle()
+    say(held())
+    for i in 0..<200 { round(i) }
+    try settle()
+    say(held())
+    pool.close()
+    try pool.join()
+}

@@ -1,0 +1,57 @@
+import Glibc
+
+/// What this process, and its family, hold of what the system has: to be the same after a test as before it.
+package struct Holdings: Sendable, CustomStringConvertible {
+    /// Open descriptors of this process, and what they are.
+    package var descriptors: [String]
+    /// Descendants that live, the fork server excepted.
+    package var workers: [ProcessEntry]
+    package var zombies: [ProcessEntry]
+    package var sharedMemoryNames: Set<String>
+
+    package static func now() -> Holdings {
+        let own = entries(of: "/proc/self/fd").map { "\($0) -> \(linkTarget("/proc/self/fd/\($0)") ?? "?")" }.filter { !$0.contains("/proc/\(getpid())/fd") }
+        let family = ProcessEntry.descendants()
+        return Holdings(
+            descriptors: own.sorted(), workers: family.filter { !$0.isZombie && !$0.isForkServer }, zombies: family.filter(\.isZombie),
+            sharedMemoryNames: Set(entries(of: "/dev/shm")))
+    }
+
+    /// What is held now and was not in `before`.
+    package func excess(over before: Holdings) -> [String] {
+        var text: [String] = []
+        if descriptors.count > before.descriptors.count {
+            text.append("descriptors: \(descriptors.filter { !before.descriptors.contains($0) })")
+        }
+        let old = Set(before.workers.map(\.pid))
+        text += workers.filter { !old.contains($0.pid) }.map { "process \($0)" }
+        let oldZombies = Set(before.zombies.map(\.pid))
+        text += zombies.filter { !oldZombies.contains($0.pid) }.map { "zombie \($0)" }
+        text += sharedMemoryNames.subtracting(before.sharedMemoryNames).map { "/dev/shm/\($0)" }
+        return text
+    }
+
+    package var description: String {
+        "\(descriptors.count) descriptors, \(workers.count) workers, \(zombies.count) zombies, \(sharedMemoryNames.count) names"
+    }
+}
+
+/// Polls until `condition` holds. How long that takes is not this function's business: the watchdog ends what never comes, and `limit` only
+/// makes a failure readable.
+/// - Returns: whether it came to hold.
+package func eventually(within limit: Duration = .seconds(20), _ condition: () throws -> Bool) rethrows -> Bool {
+    let end = ContinuousClock.now + limit
+    while true {
+        if try condition() { return true }
+        if ContinuousClock.now > end { return try condition() }
+        usleep(2000)
+    }
+}
+
+/// What `body` leaves behind, once all that is on its way out has gone. Empty, when all is well.
+package func leaks(of body: () throws -> Void) rethrows -> [String] {
+    let before = Holdings.now()
+    try body()
+    _ = eventually(within: .seconds(5)) { Holdings.now().excess(over: before).isEmpty }
+    return Holdings.now().excess(over: before)
+}
