@@ -74,6 +74,23 @@ struct ObjectBlock {
             if arena.release(word, at: offset, expecting: state) { return }
         }
     }
+
+    /// Removes the hold that a dead process may have. It is not known whether it has one, so the object may go at any moment, and its memory be another's:
+    /// what is read there is worth something only if the block has not changed meanwhile, and nothing is written before that is known.
+    func removeHold(ofDead identity: ProcessIdentity) {
+        let word = word
+        while true {
+            let state = BlockWord(rawValue: word.pointee.load(ordering: .acquiring))
+            guard state.kind == .object else { return }
+            let isHeld = holderWord(Int(identity.slot) / 64).pointee.load(ordering: .acquiring) & 1 << (UInt64(identity.slot) % 64) != 0
+            let isOrphan = !isHeld && (0..<Self.holderWords).allSatisfy { holderWord($0).pointee.load(ordering: .acquiring) == 0 }
+            guard word.pointee.load(ordering: .acquiring) == state.rawValue else { continue }
+            // The object stays as long as this hold does.
+            if isHeld { return removeHolder(identity) }
+            // It may have let go, and died before it freed the object.
+            if !isOrphan || arena.release(word, at: offset, expecting: state) { return }
+        }
+    }
 }
 
 /// How many handles this process has to each shared object. The object itself knows only whether there is one.

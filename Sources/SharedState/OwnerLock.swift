@@ -98,17 +98,16 @@ struct OwnerLock: @unchecked Sendable {
         word.pointee.compareExchange(expected: current, desired: desired, ordering: .acquiringAndReleasing).exchanged
     }
 
-    /// Frees the lock if `token`, whose thread has ended, holds it, and says so in the word.
+    /// Frees the lock if `token`, whose thread has ended, holds it, and says so in the word. Wakes a sleeper in any case: the thread may have died between its
+    /// release and its wake-up, or have been woken itself and died before it took the lock.
     func handOn(from token: UInt32) {
         var current = word.pointee.load(ordering: .relaxed)
         while current & ThreadRecords.tokenMask == token {
             let (exchanged, original) = word.pointee.compareExchange(
                 expected: current, desired: Self.ownerDied | current & Self.waiters, ordering: .acquiringAndReleasing)
-            if exchanged {
-                if current & Self.waiters != 0 { word.wake() }
-                return
-            }
+            if exchanged { break }
             current = original
         }
+        word.wake()
     }
 }

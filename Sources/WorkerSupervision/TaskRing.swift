@@ -82,6 +82,20 @@ extension PoolBlock {
         }
     }
 
+    /// After the death of `dead`: calls the workers that it may have been about to wake. Having taken their bits, it was the only one to know that they sleep.
+    /// Of all others whose bit is not set this only makes sure that they look once more before they sleep.
+    func recallWorkers(after dead: Int) {
+        // What it was itself called for is for others now.
+        sleepers(dead / 64).pointee.bitwiseAnd(~(1 << UInt64(dead % 64)), ordering: .sequentiallyConsistent)
+        for worker in 0..<workers {
+            let bits = sleepers(worker / 64).pointee.load(ordering: .sequentiallyConsistent)
+            if bits & 1 << UInt64(worker % 64) != 0 { continue }
+            called(worker).pointee.store(1, ordering: .sequentiallyConsistent)
+            called(worker).wake()
+        }
+        if !isQueueEmpty { callWorker() }
+    }
+
     func callAllWorkers() {
         for worker in 0..<workers {
             called(worker).pointee.store(1, ordering: .sequentiallyConsistent)

@@ -101,8 +101,8 @@ extension WorkerPool {
             workers[index] = WorkerRecord()
             workers[index].failedStarts = failures
         }
-        // It may have been called for a task that it then did not take.
-        if !block.isQueueEmpty { block.callWorker() }
+        // It may have been called for a task that it then did not take, or have been about to call another.
+        block.recallWorkers(after: index)
         if let reason { return breakPool(reason) }
         if failures >= Self.mostFailedStarts {
             let cause = WorkerTerminated(
@@ -175,9 +175,8 @@ extension WorkerPool {
                 task.attempts += 1
                 block.claimedAt(slot).pointee.store(0, ordering: .relaxed)
                 block.word(slot).pointee.store(word.retried.rawValue, ordering: .releasing)
-                if block.enqueue(slot, use: word.use) { return true }
-                block.word(slot).pointee.store(word.moved(to: .draining).rawValue, ordering: .releasing)
-                return false
+                // With no room in the queue it may still be taken by way of its old place there, if that has not been passed by.
+                return block.enqueue(slot, use: word.use) || !block.move(slot, from: word.retried, to: word.moved(to: .draining))
             }
             if again { return block.callWorker() }
         }
