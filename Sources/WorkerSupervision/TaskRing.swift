@@ -16,14 +16,19 @@ extension PoolBlock {
     /// Appends a published slot. One thread of the host at a time.
     /// - Returns: false when the queue is full, of slots that were cancelled and not yet passed by.
     func enqueue(_ slot: Int, use: UInt32) -> Bool {
+        guard hasRoom else { return false }
         let position = tail.pointee.load(ordering: .relaxed)
-        if position &- head.pointee.load(ordering: .acquiring) >= UInt64(2 * slots) {
-            skipTaken()
-            if position &- head.pointee.load(ordering: .acquiring) >= UInt64(2 * slots) { return false }
-        }
         queued(position).pointee.store(UInt64(slot) | UInt64(use) << 32, ordering: .relaxed)
         tail.pointee.store(position &+ 1, ordering: .sequentiallyConsistent)
         return true
+    }
+
+    /// Whether the queue has a place left. One thread of the host at a time.
+    var hasRoom: Bool {
+        let position = tail.pointee.load(ordering: .relaxed)
+        if position &- head.pointee.load(ordering: .acquiring) < UInt64(2 * slots) { return true }
+        skipTaken()
+        return position &- head.pointee.load(ordering: .acquiring) < UInt64(2 * slots)
     }
 
     var isQueueEmpty: Bool { head.pointee.load(ordering: .sequentiallyConsistent) >= tail.pointee.load(ordering: .sequentiallyConsistent) }
