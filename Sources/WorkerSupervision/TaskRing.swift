@@ -87,6 +87,11 @@ extension PoolBlock {
         }
     }
 
+    /// After a worker's death: calls must not go to it.
+    func forgetSleeper(_ worker: Int) {
+        sleepers(worker / 64).pointee.bitwiseAnd(~(1 << UInt64(worker % 64)), ordering: .sequentiallyConsistent)
+    }
+
     func callAllWorkers() {
         for worker in 0..<workers {
             called(worker).pointee.store(1, ordering: .sequentiallyConsistent)

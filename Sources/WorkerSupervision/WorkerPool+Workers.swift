@@ -101,7 +101,8 @@ extension WorkerPool {
             workers[index] = WorkerRecord()
             workers[index].failedStarts = failures
         }
-        // It may have been called for a task that it then did not take.
+        // It may have been called for a task that it then did not take; from here on nobody calls it.
+        block.forgetSleeper(index)
         if !block.isQueueEmpty { block.callWorker() }
         if let reason { return breakPool(reason) }
         if failures >= Self.mostFailedStarts {
