@@ -4,11 +4,13 @@ import SystemLayer
 
 /// The moves on a pool's tasks that host and workers make. The room's README names the states, who may make each move, and why none can be lost.
 extension PoolBlock {
-    func load(_ slot: Int) -> SlotWord { SlotWord(rawValue: word(slot).pointee.load(ordering: .acquiring)) }
+    // Sequentially consistent, for the sake of publishers that wait for space: they announce themselves and then look at the words, while workers move a word
+    // and then look for the announcement, and one of the two must see the other.
+    func load(_ slot: Int) -> SlotWord { SlotWord(rawValue: word(slot).pointee.load(ordering: .sequentiallyConsistent)) }
 
     @inline(__always)
     func move(_ slot: Int, from old: SlotWord, to new: SlotWord) -> Bool {
-        word(slot).pointee.compareExchange(expected: old.rawValue, desired: new.rawValue, ordering: .acquiringAndReleasing).exchanged
+        word(slot).pointee.compareExchange(expected: old.rawValue, desired: new.rawValue, ordering: .sequentiallyConsistent).exchanged
     }
 
     // MARK: The queue
