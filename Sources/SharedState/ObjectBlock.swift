@@ -61,9 +61,29 @@ struct ObjectBlock {
         word.pointee.wrappingAdd(1 << 32, ordering: .acquiringAndReleasing)
     }
 
+    /// Only on behalf of a process that holds the object, and by one thread: until the bit is gone, the block is sure to be this object.
     func removeHolder(_ identity: ProcessIdentity) {
-        holderWord(Int(identity.slot) / 64).pointee.bitwiseAnd(~(1 << (UInt64(identity.slot) % 64)), ordering: .acquiringAndReleasing)
+        // Found while it is sure to be there.
         let word = word
+        holderWord(Int(identity.slot) / 64).pointee.bitwiseAnd(~(1 << (UInt64(identity.slot) % 64)), ordering: .acquiringAndReleasing)
+        freeUnlessHeld(word)
+    }
+
+    /// Removes a process that has ended from the holders of what was an object a moment ago, and frees it if it was the last, also if it had let go
+    /// already and died before it freed the object.
+    func removeEnded(_ identity: ProcessIdentity, _ word: UnsafeMutablePointer<Atomic<UInt64>>, _ seen: BlockWord) {
+        var state = seen
+        while state.kind == .object {
+            let isHolder = holderWord(Int(identity.slot) / 64).pointee.load(ordering: .acquiring) & 1 << (UInt64(identity.slot) % 64) != 0
+            // If the block has changed meanwhile, the bit may have been anything. If not, it was a holder's, and the object stays until that is removed:
+            // nobody else will do that.
+            let now = BlockWord(rawValue: word.pointee.load(ordering: .acquiring))
+            if now == state { return isHolder ? removeHolder(identity) : freeUnlessHeld(word) }
+            state = now
+        }
+    }
+
+    private func freeUnlessHeld(_ word: UnsafeMutablePointer<Atomic<UInt64>>) {
         while true {
             let state = BlockWord(rawValue: word.pointee.load(ordering: .acquiring))
             guard state.kind == .object else { return }
