@@ -50,7 +50,8 @@ struct OwnerLock: @unchecked Sendable {
             }
             let announced = current | Self.waiters
             if announced != current, !word.pointee.compareExchange(expected: current, desired: announced, ordering: .relaxed).exchanged { continue }
-            // The supervisor of a dead owner hands the lock on. Should nobody be left to do so, a waiter finds out in time.
+            // The supervisor of a dead owner hands the lock on. Only where it is not in the owner's list (see ThreadRecords), or where nobody is left to go
+            // through that, does a waiter find out by itself.
             if !word.wait(while: announced, until: Deadline(after: .milliseconds(50))), !ThreadRecords.isLive(current & ThreadRecords.tokenMask, in: arena) {
                 handOn(from: current & ThreadRecords.tokenMask)
             }
@@ -62,17 +63,25 @@ struct OwnerLock: @unchecked Sendable {
         word.pointee.compareExchange(expected: current, desired: desired, ordering: .acquiringAndReleasing).exchanged
     }
 
-    /// Frees the lock if `token`, whose thread has ended, holds it, and says so in the word.
-    func handOn(from token: UInt32) {
+    /// Settles what a thread that has ended while it held the lock, was about to take it, or had just released it, has left undone.
+    func settle(_ token: UInt32) {
+        // It may have released the lock and woken nobody yet, or have been woken itself and not taken it: another one has to be woken in its place.
+        if !handOn(from: token) { word.wake() }
+    }
+
+    /// Frees the lock if `token`, whose thread has ended, holds it, and says so in the word. Returns whether it did.
+    @discardableResult
+    func handOn(from token: UInt32) -> Bool {
         var current = word.pointee.load(ordering: .relaxed)
         while current & ThreadRecords.tokenMask == token {
             let (exchanged, original) = word.pointee.compareExchange(
                 expected: current, desired: Self.ownerDied | current & Self.waiters, ordering: .acquiringAndReleasing)
             if exchanged {
                 if current & Self.waiters != 0 { word.wake() }
-                return
+                return true
             }
             current = original
         }
+        return false
     }
 }
