@@ -26,7 +26,8 @@ package enum ThreadRecords {
     @inline(never)
     private static func register(in arena: Arena) -> UInt32 {
         let process = UInt64(CurrentProcess.identity(in: arena).bits)
-        for index in 0..<ArenaLayout.threadCapacity {
+        // The last record stays unused: its token would have 0 in the record's bits.
+        for index in 0..<ArenaLayout.threadCapacity - 1 {
             let state = arena.word(record(index))
             let current = state.pointee.load(ordering: .relaxed)
             guard current & 15 == 0 else { continue }
@@ -44,7 +45,7 @@ package enum ThreadRecords {
             guard result == 0 else { break }
             return token
         }
-        preconditionFailure("\(ArenaLayout.threadCapacity) threads of this family of processes hold or have held shared locks: end some before starting more")
+        preconditionFailure("\(ArenaLayout.threadCapacity - 1) threads of this family of processes hold or have held shared locks: end some before starting more")
     }
 
     /// Lists a lock as held or about to be.
