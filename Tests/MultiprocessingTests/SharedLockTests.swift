@@ -55,7 +55,9 @@ extension PublicInterface {
             try lock.unlock()
         }
 
-        @Test(arguments: [LockKind.adaptive, .pthreadRobust], StartMethod.all) func theNextIsToldOfADeath(kind: LockKind, method: StartMethod) throws {
+        @Test(arguments: [LockKind.adaptive, .pthreadRobust], StartMethod.all) func theNextIsToldOfADeath(
+            kind: LockKind, method: StartMethod
+        ) throws {
             let lock = try SharedLock(kind: kind)
             func leaveItToADeadProcess() throws {
                 let child = ChildProcess(lock, configuration: .init(method)) { (lock: SharedLock) in

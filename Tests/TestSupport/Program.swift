@@ -34,7 +34,9 @@ package final class Program: @unchecked Sendable {
             close(ends[1])
         }
         var variables = [marker] + environment.map { "\($0)=\($1)" }
-        for variable in ["PATH", "HOME", "LD_LIBRARY_PATH"] { if let value = getenv(variable) { variables.append("\(variable)=\(String(cString: value))") } }
+        for variable in ["PATH", "HOME", "LD_LIBRARY_PATH"] {
+            if let value = getenv(variable) { variables.append("\(variable)=\(String(cString: value))") }
+        }
         variables.append("SWIFT_BACKTRACE=enable=no")
         let path = Self.path(of: name)
         let words = ([path] + arguments).map { strdup($0) } + [nil]
