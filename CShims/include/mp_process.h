@@ -7,8 +7,8 @@
 #include <sys/types.h>
 
 /// fork(), after which the child has no signal blocked and every handler back at its default, and dies when the calling *thread* ends.
-/// Returns 0 in the child. A child whose parent has died meanwhile never returns.
-pid_t mp_process_fork(void);
+/// Returns 0 in the child; else sets `pidfd` to a descriptor (close-on-exec) for it. A child whose parent has died meanwhile never returns.
+pid_t mp_process_fork(int *pidfd);
 
 /// A descriptor (close-on-exec) for the process `pid`. Only safe while nobody else can reap that process.
 int mp_pidfd_open(pid_t pid);
