@@ -274,8 +274,10 @@ int mp_server_start(int *pidfd) {
     int ends[2];
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) return -errno;
     // Out of the way of the fixed numbers they are given in the new image.
-    int socket = fcntl(ends[1], F_DUPFD_CLOEXEC, 16), memory = fcntl(arena.fd, F_DUPFD_CLOEXEC, 16);
-    int error = socket < 0 || memory < 0 ? errno : 0;
+    int socket = fcntl(ends[1], F_DUPFD_CLOEXEC, ARENA_FD + 1);
+    int memory = fcntl(arena.fd, F_DUPFD_CLOEXEC, ARENA_FD + 1);
+    // EINVAL: the limit on descriptors does not even reach these numbers.
+    int error = socket >= 0 && memory >= 0 ? 0 : errno == EINVAL ? EMFILE : errno;
     close(ends[1]);
 
     struct takeover t = {getpid(), arena.base, arena.length, 0, 0, 0};

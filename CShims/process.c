@@ -23,7 +23,7 @@ pid_t mp_process_fork(int *pidfd) {
     int gate[2];
     if (pipe2(gate, O_CLOEXEC) != 0) return -errno;
     // What is buffered now would be printed by both.
-    fflush(NULL);
+    mp_flush_standard();
     pid_t pid = fork();
     if (pid == 0) {
         mp_die_with_parent(parent);
@@ -95,8 +95,10 @@ void mp_process_name(const char *name) {
     prctl(PR_SET_NAME, name);
 }
 
-void mp_flush_all(void) {
-    fflush(NULL);
+void mp_flush_standard(void) {
+    // Not all streams at once: that waits for a thread that is blocked reading one.
+    fflush(stdout);
+    fflush(stderr);
 }
 
 void mp_flush_output(void) {

@@ -34,8 +34,8 @@ void mp_die_with_parent(pid_t parent);
 /// The name that `ps` and `top` show, 15 characters at most.
 void mp_process_name(const char *name);
 
-/// Writes out what the C library has buffered for its streams. `mp_flush_output` looks at stdout only, and costs nothing where it is empty.
-void mp_flush_all(void);
+/// Writes out what the C library has buffered for stdout and stderr. `mp_flush_output` looks at stdout only, and costs nothing where it is empty.
+void mp_flush_standard(void);
 void mp_flush_output(void);
 
 /// Keeps the Swift backtracer out of this process, unless SWIFT_BACKTRACE asks for it: it takes seconds and prints pages for a crash that the host reports anyway.

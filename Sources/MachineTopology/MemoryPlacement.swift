@@ -130,6 +130,13 @@ private func refusal(of policy: MemoryPolicy, code: Int32?) -> PlacementError {
 }
 
 extension MemoryPolicy {
+    /// Throws for a node that the machine does not have: known before any worker is started. Reads nothing for the other policies.
+    package func check(on machine: @autoclosure () -> Machine) throws(PlacementError) {
+        guard case .bind(let node) = self else { return }
+        let nodes = machine().nodes.map(\.id)
+        if !nodes.contains(node) { throw unknown(node, nodes: nodes) }
+    }
+
     fileprivate var asked: String {
         switch self {
         case .default: "to leave memory where it comes from"

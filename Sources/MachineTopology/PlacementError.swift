@@ -1,7 +1,7 @@
 /// A worker could not be put where it was asked to be: on these processors, in this memory, at this niceness.
 ///
 /// Its description says what was asked, what there is, and what to do.
-public struct PlacementError: Error, Sendable, CustomStringConvertible {
+public struct PlacementError: Error, Sendable, Hashable, Codable, CustomStringConvertible {
     /// What was asked, as an infinitive: `to run on processor 9`.
     public let asked: String
     /// What there is instead, as a clause: `this process may use processors 0-1`.

@@ -22,7 +22,7 @@ package enum ThisProcess {
 
     /// Ends the process without running exit handlers, which are its parent's.
     package static func end(code: Int32) -> Never {
-        mp_flush_all()
+        mp_flush_standard()
         _exit(code)
     }
 
@@ -33,6 +33,17 @@ package enum ThisProcess {
 
     /// Resident private memory in bytes, or nil where the kernel does not say.
     package static var privateMemory: UInt64? { UInt64(exactly: mp_private_memory()) }
+
+    /// The working directory; nil where it has been removed.
+    package static var directory: String? {
+        guard let path = getcwd(nil, 0) else { return nil }
+        defer { free(path) }
+        return String(cString: path)
+    }
+
+    package static func changeDirectory(to path: String) throws(SystemError) {
+        if chdir(path) != 0 { throw SystemError(code: errno, call: "changing to the directory \(path)") }
+    }
 
     package static func setEnvironment(_ name: String, _ value: String) { setenv(name, value, 1) }
 }

@@ -68,6 +68,7 @@ package final class ChildCore: @unchecked Sendable {
     private func startProcess() throws {
         let placement: [Int]? =
             if case .none = configuration.pinning { nil } else { try placements(for: configuration.pinning, workers: 1, on: .current)[0] }
+        try configuration.memoryPolicy.check(on: .current)
         let arena = try Arena.current()
         let identity = try ProcessTable.enter(parent: CurrentProcess.identity(in: arena), in: arena)
         var made: LaunchBlock?
@@ -76,9 +77,13 @@ package final class ChildCore: @unchecked Sendable {
             made = launch
             launch.header.pointee.role = LaunchBlock.Role.child.rawValue
             (launch.header.pointee.slot, launch.header.pointee.generation) = (identity.slot, identity.generation)
-            try launch.setSettings(WorkerSettings(configuration, processors: placement))
-            let ended: @Sendable (TerminationStatus) -> Void = { self.ended(launch, $0) }
             let monitor = try ProcessMonitor.shared()
+            let directory = ThisProcess.directory
+            try launch.setSettings(
+                WorkerSettings(configuration, processors: placement, directory: monitor.mustBeTold(directory) ? directory : nil))
+            // What was printed before the start is seen before what the process prints.
+            ThisProcess.flushOutput()
+            let ended: @Sendable (TerminationStatus) -> Void = { self.ended(launch, $0) }
             let descriptor: ProcessDescriptor
             if configuration.startMethod == .fork {
                 descriptor = try monitor.fork(as: identity, in: arena, ended: ended) { [body] in runWorker(launch) { try body.run($0) } }

@@ -22,6 +22,7 @@ package final class ProcessMonitor: @unchecked Sendable {
     private var forked: [Child] = []
     private var nextTag: UInt64 = 1
     private var server: ForkServer?
+    private var serverDirectory: String?
     private var isStopped = false
 
     private init() throws {
@@ -77,6 +78,11 @@ package final class ProcessMonitor: @unchecked Sendable {
         return try reply.wait()
     }
 
+    /// Whether workers have to be told to work in `directory`, because their server works elsewhere.
+    package func mustBeTold(_ directory: String?) -> Bool {
+        lock.withLock { server != nil && directory != nil && serverDirectory != directory }
+    }
+
     /// Forks this process. `body` runs in the child and never returns.
     package func fork(
         as identity: ProcessIdentity, in arena: Arena, ended: @escaping @Sendable (TerminationStatus) -> Void,
@@ -107,8 +113,9 @@ package final class ProcessMonitor: @unchecked Sendable {
             if let server = monitor.lock.withLock({ monitor.server }) { return reply.send(.success(server)) }
             reply.send(
                 Result {
+                    let directory = ThisProcess.directory
                     let server = try ForkServer(deadline: Deadline(after: .seconds(30)))
-                    monitor.lock.withLock { monitor.server = server }
+                    monitor.lock.withLock { (monitor.server, monitor.serverDirectory) = (server, directory) }
                     return server
                 })
         }

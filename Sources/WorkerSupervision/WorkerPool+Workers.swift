@@ -29,18 +29,19 @@ extension WorkerPool {
         let identity = try ProcessTable.enter(parent: host, in: arena)
         var launch: LaunchBlock?
         do {
+            let monitor = try ProcessMonitor.shared()
             let made = try LaunchBlock(in: arena)
             launch = made
             made.header.pointee.role = LaunchBlock.Role.poolWorker.rawValue
             (made.header.pointee.slot, made.header.pointee.generation) = (identity.slot, identity.generation)
             (made.header.pointee.pool, made.header.pointee.index) = (block.offset, index)
-            try made.setSettings(WorkerSettings(configuration, processors: placements[index]))
+            try made.setSettings(
+                WorkerSettings(configuration, processors: placements[index], directory: monitor.mustBeTold(directory) ? directory : nil))
             let retained = try initializer?.prepare(made) ?? []
             block.phase(index).pointee.store(0, ordering: .releasing)
             let ended: @Sendable (TerminationStatus) -> Void = { [weak self] status in
                 self?.post(.workerEnded(index: index, identity: identity, status))
             }
-            let monitor = try ProcessMonitor.shared()
             let descriptor: ProcessDescriptor
             if configuration.startMethod == .fork {
                 descriptor = try monitor.fork(as: identity, in: arena, ended: ended) {

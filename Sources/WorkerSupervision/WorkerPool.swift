@@ -17,6 +17,8 @@ package final class WorkerPool: @unchecked Sendable {
     package let name: String
     let initializer: PoolInitializer?
     let placements: [[Int]?]
+    /// Where its workers work: where the host did when it made the pool.
+    let directory = ThisProcess.directory
 
     let lock = HostLock()
     /// Held while the queue's tail moves, and while slots are taken and given back.
@@ -70,6 +72,7 @@ package final class WorkerPool: @unchecked Sendable {
         } else {
             placements = try MachineTopology.placements(for: configuration.pinning, workers: count, on: .current)
         }
+        try configuration.memoryPolicy.check(on: .current)
         let arena = try Arena.current()
         self.arena = arena
         host = CurrentProcess.identity(in: arena)
@@ -102,6 +105,8 @@ package final class WorkerPool: @unchecked Sendable {
         tasks = Array(repeating: nil, count: slots)
         uses = Array(repeating: 0, count: slots)
         workers = (0..<count).map { _ in WorkerRecord() }
+        // What was printed before is seen before what the workers print.
+        ThisProcess.flushOutput()
         do {
             for index in 0..<count { try startWorker(index) }
             try startThread(name: name) { [self] in supervise() }

@@ -5,6 +5,7 @@ import SystemLayer
 /// What a worker does to its own process before it begins. Sent only where there is something to do.
 struct WorkerSettings: Codable {
     var environment: [String: String] = [:]
+    var directory: String?
     var processors: [Int]?
     /// 0: local, 1: interleaved, 2: bound to `memoryNode`.
     var memoryPolicy: Int?
@@ -13,8 +14,11 @@ struct WorkerSettings: Codable {
     var memoryLimit: Int?
 
     /// The settings of one of a pool's workers, or of a child; nil when there are none. Checks the placement.
-    /// - Parameter processors: where it is pinned.
-    init?(_ configuration: WorkerConfiguration, processors: [Int]?) {
+    /// - Parameters:
+    ///   - processors: where it is pinned.
+    ///   - directory: where it works, if not where its server does.
+    init?(_ configuration: WorkerConfiguration, processors: [Int]?, directory: String?) {
+        self.directory = directory
         environment = configuration.environment ?? [:]
         self.processors = processors
         switch configuration.memoryPolicy {
@@ -25,11 +29,12 @@ struct WorkerSettings: Codable {
         }
         niceness = configuration.niceness
         memoryLimit = configuration.memoryLimit?.bytes
-        if environment.isEmpty, processors == nil, memoryPolicy == nil, niceness == nil, memoryLimit == nil { return nil }
+        if environment.isEmpty, directory == nil, processors == nil, memoryPolicy == nil, niceness == nil, memoryLimit == nil { return nil }
     }
 
     /// Applies them to the calling process, and checks that the kernel agrees.
     func apply() throws {
+        if let directory { try ThisProcess.changeDirectory(to: directory) }
         for (name, value) in environment { ThisProcess.setEnvironment(name, value) }
         if let processors { try MachineTopology.apply(processors: processors) }
         switch memoryPolicy {
