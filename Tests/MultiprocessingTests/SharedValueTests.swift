@@ -132,7 +132,8 @@ extension PublicInterface {
             try withPool(processes: 1, configuration: .init(method)) { pool in
                 let back = try pool.apply(
                     { (bundle: Bundle) in
-                        for value in [bundle.one] + bundle.many + [bundle.maybe].compactMap({ $0 }) + bundle.named.values { value.value += 10 }
+                        let maybe = bundle.maybe.map { [$0] } ?? []
+                        for value in [bundle.one] + bundle.many + maybe + bundle.named.values { value.value += 10 }
                         return bundle
                     }, bundle)
                 #expect(values.map(\.value) == [10, 11, 12, 13, 14])
