@@ -7,12 +7,21 @@ import Testing
 extension PublicInterface {
     /// Shared values between processes.
     @Suite struct SharedValueTests {
+        /// 8 KiB, all parts of which are to be equal: copied slowly enough to be caught half done.
         private struct Wide: BitwiseCopyable, Sendable, Equatable {
-            // 1 KiB, all parts of which are to be equal.
-            var a = SIMD64<Int64>(repeating: 0)
-            var b = SIMD64<Int64>(repeating: 0)
-            static func all(_ n: Int64) -> Wide { Wide(a: .init(repeating: n), b: .init(repeating: n)) }
-            var isWhole: Bool { a == .init(repeating: a[0]) && b == a }
+            typealias Part = SIMD64<Int64>
+            var parts: (Part, Part, Part, Part, Part, Part, Part, Part, Part, Part, Part, Part, Part, Part, Part, Part)
+
+            static func all(_ n: Int64) -> Wide {
+                let p = Part(repeating: n)
+                return Wide(parts: (p, p, p, p, p, p, p, p, p, p, p, p, p, p, p, p))
+            }
+            static func == (a: Wide, b: Wide) -> Bool { a.isWhole && b.isWhole && a.parts.0[0] == b.parts.0[0] }
+
+            var isWhole: Bool {
+                let samples = [parts.0[63], parts.3[5], parts.6[0], parts.9[33], parts.12[1], parts.15[63]]
+                return samples.allSatisfy { $0 == parts.0[0] }
+            }
         }
 
         private struct Odd: BitwiseCopyable, Sendable, Equatable {
@@ -65,15 +74,17 @@ extension PublicInterface {
 
         @Test func readsAreNeverTorn() throws {
             let shared = try SharedValue(Wide.all(0))
+            let enough = try SharedValue(false)
             let writers = (1...3).map { i in
-                ChildProcess(shared, Int64(i)) { (shared: SharedValue<Wide>, i: Int64) in
-                    for n in 0..<3_000 { shared.value = .all(i * 1_000_000 + Int64(n)) }
+                ChildProcess(shared, enough, Int64(i)) { (shared: SharedValue<Wide>, enough: SharedValue<Bool>, i: Int64) in
+                    let (even, odd) = (Wide.all(i), Wide.all(-i))
+                    while !enough.value { (shared.value, shared.value) = (even, odd) }
                 }
             }
             for writer in writers { try writer.start() }
-            var torn = 0
-            while writers.contains(where: { $0.isAlive }) { if !shared.value.isWhole { torn += 1 } }
-            #expect(torn == 0)
+            while shared.value == .all(0) {}
+            #expect((0..<20_000).count { _ in !shared.value.isWhole } == 0)
+            enough.value = true
             for writer in writers { try writer.result() }
             #expect(shared.value.isWhole && shared.value != .all(0))
         }
