@@ -73,6 +73,12 @@ let package = Package(
         tests("WorkTransfer", "BinaryCoding", "CMultiprocessing"),
         tests("WorkerSupervision"),
         tests("Multiprocessing", "SharedState"),
+        // Kills processes at every instruction of what they do to shared memory.
+        .target(name: "DeathSupport", path: "Tests/DeathSupport", cSettings: strictC),
+        .testTarget(
+            name: "DeathTests",
+            dependencies: ["DeathSupport", "Multiprocessing", "WorkerSupervision", "SharedState", "BinaryCoding", "SystemLayer"],
+            swiftSettings: strictSwift),
 
         // Programs that the tests run, for what would end or disturb the tests' own process.
         .target(name: "CxxInitialiser", path: "Tests/Fixtures/CxxInitialiser"),

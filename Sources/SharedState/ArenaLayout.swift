@@ -10,7 +10,8 @@ enum ArenaLayout {
 
     static let processCapacity = 1024
     static let processEntrySize = 64
-    static let threadCapacity = 8192
+    /// One less than what 13 bits of a token can tell apart: none of them is 0.
+    static let threadCapacity = 8191
     static let threadRecordSize = 64
 
     static let processTable = pageSize

@@ -64,14 +64,37 @@ struct ObjectBlock {
         word.pointee.wrappingAdd(1 << 32, ordering: .acquiringAndReleasing)
     }
 
+    /// Only on behalf of a process that holds the object, and by one thread: until the bit is gone, the block is sure to be this object.
     func removeHolder(_ identity: ProcessIdentity) {
-        holderWord(Int(identity.slot) / 64).pointee.bitwiseAnd(~(1 << (UInt64(identity.slot) % 64)), ordering: .acquiringAndReleasing)
+        // Found while it is sure to be there.
         let word = word
+        holderWord(Int(identity.slot) / 64).pointee.bitwiseAnd(~(1 << (UInt64(identity.slot) % 64)), ordering: .acquiringAndReleasing)
+        freeUnlessHeld(word)
+    }
+
+    private func freeUnlessHeld(_ word: UnsafeMutablePointer<Atomic<UInt64>>) {
         while true {
             let state = BlockWord(rawValue: word.pointee.load(ordering: .acquiring))
             guard state.kind == .object else { return }
             for i in 0..<Self.holderWords where holderWord(i).pointee.load(ordering: .acquiring) != 0 { return }
             if arena.release(word, at: offset, expecting: state) { return }
+        }
+    }
+
+    /// Removes the hold that a dead process may have. It is not known whether it has one, so the object may go at any moment, and its memory be another's:
+    /// what is read there is worth something only if the block has not changed meanwhile, and nothing is written before that is known.
+    func removeHold(ofDead identity: ProcessIdentity) {
+        let word = word
+        while true {
+            let state = BlockWord(rawValue: word.pointee.load(ordering: .acquiring))
+            guard state.kind == .object else { return }
+            let isHeld = holderWord(Int(identity.slot) / 64).pointee.load(ordering: .acquiring) & 1 << (UInt64(identity.slot) % 64) != 0
+            let isOrphan = !isHeld && (0..<Self.holderWords).allSatisfy { holderWord($0).pointee.load(ordering: .acquiring) == 0 }
+            guard word.pointee.load(ordering: .acquiring) == state.rawValue else { continue }
+            // The object stays as long as this hold does.
+            if isHeld { return removeHolder(identity) }
+            // It may have let go, and died before it freed the object.
+            if !isOrphan || arena.release(word, at: offset, expecting: state) { return }
         }
     }
 }

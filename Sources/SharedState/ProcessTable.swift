@@ -4,7 +4,7 @@ import Synchronization
 /// The processes of a family. A process is entered by its parent before it is started, and struck out by its parent's supervisor after it has ended and what
 /// it held has been reclaimed: there is exactly one who cleans up.
 package enum ProcessTable {
-    // An entry: bits 0–3 phase, 16–31 generation, 32–59 the parent's identity; then the pid.
+    // An entry: bits 0–3 phase, 16–31 generation, 32–59 the identity of the parent, or of who is reclaiming; then the pid, 0 while it is not known.
     private enum Phase: UInt64 { case free, live, reclaiming }
 
     private static func entry(_ slot: Int) -> Int { ArenaLayout.processTable + slot * ArenaLayout.processEntrySize }
@@ -21,8 +21,8 @@ package enum ProcessTable {
             let state = arena.word(entry(slot))
             let current = state.pointee.load(ordering: .relaxed)
             guard current & 15 == Phase.free.rawValue else { continue }
-            let generation = UInt16(truncatingIfNeeded: current >> 16) &+ 1
-            setProcessIdentifier(0, ofSlot: slot, in: arena)
+            // Never 0: an entry that is 0 has never been used.
+            let generation = max(1, UInt16(truncatingIfNeeded: current >> 16) &+ 1)
             if state.pointee.compareExchange(
                 expected: current, desired: word(.live, generation: generation, parent: parent?.bits ?? 0), ordering: .acquiringAndReleasing
             ).exchanged {
@@ -55,27 +55,38 @@ package enum ProcessTable {
     ///
     /// Time grows with the number of blocks in the arena: some microseconds for a hundred of them.
     package static func reclaim(_ identity: ProcessIdentity, in arena: Arena) {
-        let state = arena.word(entry(Int(identity.slot)))
-        let current = state.pointee.load(ordering: .acquiring)
+        let current = arena.word(entry(Int(identity.slot))).pointee.load(ordering: .acquiring)
         guard current & 15 == Phase.live.rawValue, UInt16(truncatingIfNeeded: current >> 16) == identity.generation else { return }
-        let claimed = current & ~15 | Phase.reclaiming.rawValue
+        reclaim(identity, from: current, in: arena)
+    }
+
+    /// Every step can be repeated, so that another process may begin again where this one has died.
+    private static func reclaim(_ identity: ProcessIdentity, from current: UInt64, in arena: Arena) {
+        let state = arena.word(entry(Int(identity.slot)))
+        let claimed = word(.reclaiming, generation: identity.generation, parent: CurrentProcess.identity(in: arena).bits)
         guard state.pointee.compareExchange(expected: current, desired: claimed, ordering: .acquiringAndReleasing).exchanged else { return }
         ThreadRecords.releaseLocks(ofProcess: identity.bits, in: arena)
         Reclamation.reclaimBlocks(of: identity, in: arena)
+        setProcessIdentifier(0, of: identity, in: arena)
         state.pointee.store(word(.free, generation: identity.generation), ordering: .releasing)
         sweepOrphans(in: arena)
     }
 
-    /// Reclaims processes whose parent is gone from the table and which have ended themselves: nobody else will.
+    /// Reclaims processes whose parent is gone from the table and which have ended themselves, and finishes what reclaimers that have died had begun: nobody
+    /// else will.
     private static func sweepOrphans(in arena: Arena) {
         for slot in 0..<ArenaLayout.processCapacity {
             let current = arena.word(entry(slot)).pointee.load(ordering: .acquiring)
+            // Slots are handed out from the lowest on: the first that was never used ends the table.
+            if current == 0 { break }
             let parent = UInt32(truncatingIfNeeded: current >> 32)
-            guard current & 15 == Phase.live.rawValue, parent != 0, !isLive(parent, in: arena) else { continue }
-            // A parent that is being reclaimed at this moment is not live either, and its children may run for another millisecond.
-            let pid = Int32(bitPattern: arena.word32(entry(slot) + 8).pointee.load(ordering: .acquiring))
-            if pid != 0, kill(pid, 0) == 0 || errno == EPERM { continue }
-            reclaim(ProcessIdentity(slot: slot, generation: UInt16(truncatingIfNeeded: current >> 16)), in: arena)
+            guard current & 15 != Phase.free.rawValue, parent != 0, !isLive(parent, in: arena) else { continue }
+            if current & 15 == Phase.live.rawValue {
+                // A parent that is being reclaimed at this moment is not live either, and its children may run for another millisecond.
+                let pid = Int32(bitPattern: arena.word32(entry(slot) + 8).pointee.load(ordering: .acquiring))
+                if pid != 0, kill(pid, 0) == 0 || errno == EPERM { continue }
+            }
+            reclaim(ProcessIdentity(slot: slot, generation: UInt16(truncatingIfNeeded: current >> 16)), from: current, in: arena)
         }
     }
 }

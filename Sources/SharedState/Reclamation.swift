@@ -28,8 +28,7 @@ enum Reclamation {
             // Only granules are ever in this state: a run that was being put together or taken apart.
             arena.releaseClaimed(granule: (offset - arena.firstGranule) / ArenaLayout.granuleSize, state)
         case .object:
-            // Also where the process had let go already: it may have died before it freed the object.
-            ObjectBlock(offset: offset, in: arena).removeHolder(identity)
+            ObjectBlock(offset: offset, in: arena).removeHold(ofDead: identity)
         default:
             break
         }

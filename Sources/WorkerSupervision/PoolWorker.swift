@@ -105,10 +105,10 @@ struct PoolWorker {
     }
 
     private mutating func finish(_ slot: Int, _ claimed: SlotWord, _ phase: SlotWord.Phase, _ objects: [AnyObject]) {
+        // The host holds what a result names only once it has made the slot free: while it is taking the result out, this process still must.
         sent.removeAll { sent in
-            // Still there, or in the hands of a thread of the host that has not taken hold of the objects yet.
             let word = pool.load(sent.slot)
-            return !(word == sent.word || word == sent.word.moved(to: .draining))
+            return word != sent.word && word != sent.word.moved(to: .draining)
         }
         var current = claimed
         while true {

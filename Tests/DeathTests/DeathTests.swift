@@ -1,0 +1,28 @@
+import DeathSupport
+import Testing
+
+/// A process may be killed before any instruction of what it does to shared memory: nothing is lost, nothing is torn, nothing is handed out twice.
+@Suite(.enabled(if: ds_is_supported() && Laboratory.requested == nil, "processes cannot be stepped here"))
+struct DeathTests {
+    @Test(arguments: ["allocateSmall", "allocateSmallInNewGranule", "allocateLarge", "freeSmall", "freeLarge", "allocateBesideOthers"])
+    func inTheAllocator(_ experiment: String) throws { try Laboratory.run(experiment) }
+
+    @Test(arguments: ["make", "decode", "dropInherited", "dropLast"])
+    func inHandles(_ experiment: String) throws { try Laboratory.run(experiment) }
+
+    @Test(arguments: ["firstLock", "lock", "lockHandedOn", "unlock", "lockHavingSlept"])
+    func inLocks(_ experiment: String) throws { try Laboratory.run(experiment) }
+
+    @Test(arguments: ["claimAndFinish", "callWorker", "sleep"])
+    func inTheTaskRing(_ experiment: String) throws { try Laboratory.run(experiment) }
+
+    @Test(arguments: ["reclaim", "reclaimBesideOthers"])
+    func inTheReclamationOfAnother(_ experiment: String) throws { try Laboratory.run(experiment) }
+}
+
+/// The same with whole pools, and with chance in place of the debugger.
+@Suite(.enabled(if: Laboratory.requested == nil))
+struct PoolUnderFireTests {
+    @Test func everyTaskIsRetriedUntilItIsDone() throws { try Laboratory.run("poolRetry") }
+    @Test func aDeathCostsOneTask() throws { try Laboratory.run("poolFail") }
+}

@@ -1,0 +1,186 @@
+import DeathSupport
+import Glibc
+import SystemLayer
+import Testing
+
+@testable import SharedState
+
+/// One operation, and how its victims die in it: a process is made for each instruction, runs up to it, and is killed there.
+struct Execution {
+    let name: String
+    let arena: Arena
+    /// Whether the victim holds, as a `.fork` child does, what this process holds.
+    var inheritsHandles = false
+    /// In this process, before a victim is made.
+    var prepare: (_ victim: ProcessIdentity) throws -> Void = { _ in }
+    /// In the victim, before it may die.
+    var before: () throws -> Void = {}
+    /// In this process, while the victim stands between ``before`` and ``operation``.
+    var meanwhile: () throws -> Void = {}
+    /// In the victim.
+    var operation: () throws -> Void
+    /// In this process, in place of the victim's death, which then goes on to its end.
+    var meddle: (() throws -> Void)?
+    /// In this process, after the victim's death and before its reclamation.
+    var afterDeath: () throws -> Void = {}
+    /// In this process, after the reclamation of what the victim held.
+    var check: (_ victim: ProcessIdentity) throws -> Void
+    /// Undoes ``before`` and ``operation`` when this process has run them.
+    var undo: () throws -> Void = {}
+    /// How many victims there are at most, beside those for each state of the shared memory.
+    var samples = 100
+    /// More granules than these are not watched for changes.
+    var watchedGranules = 16
+
+    /// Kills victims everywhere.
+    func run() throws {
+        let began = monotonicNow()
+        // What is made on first use (metadata, the dynamic linker's addresses) is made here, so that it is not part of some victims' paths.
+        try before()
+        try operation()
+        try undo()
+        try end(try makeVictim())
+        let trace = try record()
+        let points = Laboratory.isExtended ? Array(0...trace.addresses.count) : trace.points(samples: samples)
+        var missed = 0
+        for point in points {
+            let victim = try makeVictim()
+            do {
+                let isThere = try run(victim, to: point, of: trace)
+                if !isThere, point < trace.addresses.count { missed += 1 }
+                if let meddle {
+                    try meddle()
+                    if isThere { try require(ds_finish(victim.pid), "going on") }
+                }
+                try end(victim)
+            } catch {
+                ds_kill(victim.pid)
+                throw Laboratory.Failure(description: "\(name), killed before instruction \(point) of \(trace.addresses.count): \(error)")
+            }
+        }
+        // A path may differ from the recorded one here and there, by what malloc has at hand.
+        if missed * 10 > points.count {
+            throw Laboratory.Failure(description: "\(name): \(missed) of \(points.count) victims never came to where they were to die")
+        }
+        let seconds = Double((monotonicNow() - began) / 10_000_000) / 100
+        print(
+            "\(Laboratory.reportPrefix)\(name): \(trace.addresses.count) instructions, \(trace.effectCount) of them seen by others, "
+                + "\(points.count) deaths, \(missed) after the end, \(seconds) s")
+    }
+
+    private struct Victim {
+        let pid: pid_t
+        let identity: ProcessIdentity
+    }
+
+    private func makeVictim() throws -> Victim {
+        let identity = try ProcessTable.enter(parent: CurrentProcess.identity(in: arena), in: arena)
+        try prepare(identity)
+        func fork() -> Result<ProcessDescriptor?, any Error> { Result { try forkProcess() } }
+        let result = inheritsHandles ? HandleRegistry.whileForking(identity, in: arena, fork) : fork()
+        guard let descriptor = try result.get() else {
+            ThreadRecords.forgetAfterFork()
+            CurrentProcess.begin(as: identity, in: arena)
+            do {
+                try before()
+                ds_be_traced()
+                try operation()
+                ds_stop()
+            } catch {
+                print("\(name): \(error)")
+            }
+            _exit(1)
+        }
+        let victim = Victim(pid: descriptor.processIdentifier, identity: identity)
+        do {
+            try require(ds_await_stop(victim.pid), "waiting for the victim")
+            try meanwhile()
+        } catch {
+            ds_kill(victim.pid)
+            throw error
+        }
+        return victim
+    }
+
+    /// - Returns: false when it has come to its end.
+    private func run(_ victim: Victim, to point: Int, of trace: Trace) throws -> Bool {
+        if point == trace.addresses.count {
+            try require(ds_finish(victim.pid), "running to the end")
+            return false
+        }
+        if point == 0 { return true }
+        let result = ds_run_to(victim.pid, trace.addresses[point], trace.occurrences[point])
+        try require(result, "running there")
+        return result == 1
+    }
+
+    private func end(_ victim: Victim) throws {
+        ds_kill(victim.pid)
+        try afterDeath()
+        ProcessTable.reclaim(victim.identity, in: arena)
+        try check(victim.identity)
+    }
+
+    private func record() throws -> Trace {
+        var regions: [ds_region] = []
+        func watch(_ offset: Int, _ length: Int) {
+            regions.append(
+                ds_region(
+                    start: arena.base + offset, length: length, copy: UnsafeMutableRawPointer.allocate(byteCount: length, alignment: 64)))
+        }
+        watch(0, ArenaLayout.processTable + 64 * ArenaLayout.processEntrySize)
+        watch(ArenaLayout.threadTable, 64 * ArenaLayout.threadRecordSize)
+        watch(ArenaLayout.granuleTable, 4096)
+        watch(arena.firstGranule, watchedGranules * ArenaLayout.granuleSize)
+        defer { for region in regions { region.copy.deallocate() } }
+
+        let capacity = 1_000_000
+        let addresses = UnsafeMutablePointer<UInt64>.allocate(capacity: capacity)
+        let effects = UnsafeMutablePointer<UInt8>.allocate(capacity: capacity)
+        defer {
+            addresses.deallocate()
+            effects.deallocate()
+        }
+        let victim = try makeVictim()
+        let count = ds_record(victim.pid, addresses, effects, capacity, regions, Int32(regions.count))
+        try end(victim)
+        try require(Int32(clamping: count), "recording")
+        return Trace(
+            addresses: Array(UnsafeBufferPointer(start: addresses, count: count)),
+            effects: Array(UnsafeBufferPointer(start: effects, count: count)))
+    }
+
+    private func require(_ result: Int32, _ what: String) throws {
+        if result < 0 { throw Laboratory.Failure(description: "\(name): \(what): \(result) (see DeathSupport.h)") }
+    }
+}
+
+/// The instructions of an operation.
+private struct Trace {
+    let addresses: [UInt64]
+    /// Which of them others can see.
+    let effects: [UInt8]
+    /// How often each instruction's address has come before.
+    let occurrences: [Int]
+
+    init(addresses: [UInt64], effects: [UInt8]) {
+        self.addresses = addresses
+        self.effects = effects
+        var counts: [UInt64: Int] = [:]
+        occurrences = addresses.map { address in
+            defer { counts[address, default: 0] += 1 }
+            return counts[address, default: 0]
+        }
+    }
+
+    var effectCount: Int { effects.reduce(0) { $0 + Int($1) } }
+
+    /// Before which instructions to kill. A dead process's own memory is lost, so two places differ only in what others can see: one after each such
+    /// instruction is enough. The samples are there in case that is wrong.
+    func points(samples: Int) -> [Int] {
+        var points: Set<Int> = [0, addresses.count]
+        for (index, effect) in effects.enumerated() where effect != 0 { points.insert(index + 1) }
+        for index in stride(from: 0, to: addresses.count, by: max(1, addresses.count / max(1, samples))) { points.insert(index) }
+        return points.sorted()
+    }
+}
