@@ -171,9 +171,8 @@ extension PublicInterface {
         }
     }
     return try withPool(processes: 1) { pool in
-        try pool.map([Step(counter: counter, depth: depth), Step(counter: counter, depth: depth)]) {
-            try countDeeper($0.counter, $0.depth - 1)
-        }.reduce(0, +)
+        let step = Step(counter: counter, depth: depth)
+        return try pool.map([step, step]) { try countDeeper($0.counter, $0.depth - 1) }.reduce(0, +)
     }
 }
 

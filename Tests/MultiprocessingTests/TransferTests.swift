@@ -81,9 +81,8 @@ private struct Unwilling: Codable, Sendable {
     let encodes: Bool
     init(encodes: Bool) { self.encodes = encodes }
     func encode(to encoder: any Encoder) throws {
-        if !encodes {
-            throw EncodingError.invalidValue(self, .init(codingPath: encoder.codingPath, debugDescription: "it does not want to"))
-        }
+        let context = EncodingError.Context(codingPath: encoder.codingPath, debugDescription: "it does not want to")
+        if !encodes { throw EncodingError.invalidValue(self, context) }
         var container = encoder.singleValueContainer()
         try container.encode(1)
     }

@@ -43,14 +43,12 @@ package struct ProcessEntry: Sendable, Hashable, CustomStringConvertible {
 
     /// The living processes that were started with `variable` in their environment, by whomever, and whoever is their parent now.
     package static func all(withEnvironment variable: String) -> [ProcessEntry] {
-        all().filter { readAll("/proc/\($0.pid)/environ")?.split(separator: "\0").contains { $0 == variable } ?? false }.filter {
-            !$0.isZombie
-        }
+        all().filter { !$0.isZombie && (readAll("/proc/\($0.pid)/environ")?.split(separator: "\0").contains { $0 == variable } ?? false) }
     }
 
     /// Whether this is a fork server: the only kind of process that is told so by its environment.
     package var isForkServer: Bool {
-        parent != 0 && readAll("/proc/\(pid)/environ")?.contains("MP_FORK_SERVER=") ?? false && name != "mp-worker"
+        name == "mp-forkserver" || (name != "mp-worker" && readAll("/proc/\(pid)/environ")?.contains("MP_FORK_SERVER=") ?? false)
     }
 }
 

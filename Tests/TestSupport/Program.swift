@@ -14,7 +14,7 @@ package final class Program: @unchecked Sendable {
         var ends: [Int32] = [0, 0]
         guard pipe(&ends) == 0, let stream = fdopen(ends[0], "r") else { throw ProgramError(text: "no pipe") }
         output = stream
-        // Between the two calls another thread may start a process of its own, which then keeps an end open until it ends: the test that reads waits longer.
+        // Between the two calls another thread may start a process, which then keeps an end open until it ends: the test that reads waits longer.
         for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
         var actions = posix_spawn_file_actions_t()
         posix_spawn_file_actions_init(&actions)
@@ -34,8 +34,8 @@ package final class Program: @unchecked Sendable {
             close(ends[1])
         }
         var variables = [marker] + environment.map { "\($0)=\($1)" }
-        for variable in ["PATH", "HOME", "LD_LIBRARY_PATH"] {
-            if let value = getenv(variable) { variables.append("\(variable)=\(String(cString: value))") }
+        for name in ["PATH", "HOME", "LD_LIBRARY_PATH"] {
+            if let value = getenv(name) { variables.append("\(name)=\(String(cString: value))") }
         }
         variables.append("SWIFT_BACKTRACE=enable=no")
         let path = Self.path(of: name)
