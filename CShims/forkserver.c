@@ -103,8 +103,7 @@ static int map_arena(const char *variable, struct takeover t) {
 }
 
 static _Noreturn void run_worker(uint64_t launch, uint32_t flags) {
-    mp_signals_reset();
-    if (flags & MP_REQUEST_IGNORES_INTERRUPT) mp_signals_ignore_interrupt();
+    mp_signals_reset(flags & MP_REQUEST_IGNORES_INTERRUPT);
     mp_process_name("mp-worker");
     mp_backtraces_off();
     if (mp_worker_main != NULL) mp_worker_main(launch);
@@ -170,7 +169,12 @@ static _Noreturn void exec_worker(const struct mp_request *request, pid_t server
 
 static void start_worker(const struct mp_request *request, int signals) {
     struct mp_reply reply = {.kind = MP_REPLY_STARTED, .tag = request->tag};
+    // A signal that comes before the worker's own dispositions are in place must wait: the server's would discard it.
+    sigset_t all, before;
+    sigfillset(&all);
+    sigprocmask(SIG_SETMASK, &all, &before);
     pid_t server = getpid(), pid = fork();
+    if (pid != 0) sigprocmask(SIG_SETMASK, &before, NULL);
     if (pid == 0) {
         mp_die_with_parent(server);
         close(SOCKET_FD);
@@ -217,7 +221,7 @@ static int server_main(int argc, char **argv, char **envp) {
     const char *text = getenv(SERVER_VARIABLE);
     if (text == NULL || !parse_takeover(text, &t)) _exit(127);
     mp_die_with_parent(t.parent);
-    mp_signals_reset();
+    mp_signals_reset(false);
     // Ctrl-C and its like reach the whole foreground group: the host decides what they mean, and the server ends with the host.
     const int ignored[] = {SIGINT, SIGQUIT, SIGHUP, SIGTERM, SIGTSTP};
     for (size_t i = 0; i < sizeof ignored / sizeof *ignored; i++) signal(ignored[i], SIG_IGN);

@@ -17,17 +17,37 @@
 #define P_PIDFD 3
 #endif
 
-pid_t mp_process_fork(void) {
+pid_t mp_process_fork(int *pidfd) {
     pid_t parent = getpid();
+    // The child waits at a gate until its descriptor is open: it could end, and be reaped by a wait for any child, before that.
+    int gate[2];
+    if (pipe2(gate, O_CLOEXEC) != 0) return -errno;
     // What is buffered now would be printed by both.
     fflush(NULL);
     pid_t pid = fork();
-    if (pid < 0) return -errno;
     if (pid == 0) {
         mp_die_with_parent(parent);
-        mp_signals_reset();
+        close(gate[1]);
+        char pass;
+        ssize_t n;
+        while ((n = read(gate[0], &pass, 1)) < 0 && errno == EINTR) {}
+        if (n != 1) _exit(1);
+        close(gate[0]);
+        mp_signals_reset(false);
+        return 0;
     }
-    return pid;
+    int error = pid < 0 ? -errno : 0;
+    if (pid > 0) {
+        *pidfd = mp_pidfd_open(pid);
+        if (*pidfd < 0) error = *pidfd;
+        while (error == 0 && write(gate[1], "", 1) < 0)
+            if (errno != EINTR) error = -errno;
+    }
+    close(gate[0]);
+    close(gate[1]);
+    // A child that cannot be watched must not run: without a pass it ends.
+    if (error != 0 && pid > 0) waitpid(pid, NULL, 0);
+    return error != 0 ? error : pid;
 }
 
 int mp_pidfd_open(pid_t pid) {
@@ -52,10 +72,11 @@ int mp_pidfd_reap(int pidfd, bool wait, struct mp_ending *ending) {
     return 1;
 }
 
-void mp_signals_reset(void) {
+void mp_signals_reset(bool ignore_interrupt) {
     // Real-time signals 32 and 33 belong to the C library, which refuses them: the result does not matter.
     for (int s = 1; s < NSIG; s++)
         if (s != SIGKILL && s != SIGSTOP) signal(s, SIG_DFL);
+    if (ignore_interrupt) mp_signals_ignore_interrupt();
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);

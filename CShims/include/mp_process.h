@@ -7,8 +7,8 @@
 #include <sys/types.h>
 
 /// fork(), after which the child has no signal blocked and every handler back at its default, and dies when the calling *thread* ends.
-/// Returns 0 in the child. A child whose parent has died meanwhile never returns.
-pid_t mp_process_fork(void);
+/// Returns 0 in the child; else sets `pidfd` to a descriptor (close-on-exec) for it. A child whose parent has died meanwhile never returns.
+pid_t mp_process_fork(int *pidfd);
 
 /// A descriptor (close-on-exec) for the process `pid`. Only safe while nobody else can reap that process.
 int mp_pidfd_open(pid_t pid);
@@ -23,8 +23,8 @@ struct mp_ending {
 /// Reaps the child behind `pidfd`. Returns 1 when it had ended, 0 when it still runs and `wait` is false, -ECHILD when somebody else reaped it.
 int mp_pidfd_reap(int pidfd, bool wait, struct mp_ending *ending);
 
-/// Unblocks every signal and puts every handler back at its default.
-void mp_signals_reset(void);
+/// Puts every handler back at its default, or SIGINT's at being ignored, and then unblocks every signal: one that came before finds what is right for it.
+void mp_signals_reset(bool ignore_interrupt);
 /// Ignores SIGINT: a pool's worker leaves Ctrl-C to its host.
 void mp_signals_ignore_interrupt(void);
 

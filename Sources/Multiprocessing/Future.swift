@@ -15,6 +15,8 @@ public final class Future<Output: Sendable>: Sendable {
         self.decode = decode
     }
 
+    deinit { core.abandon() }
+
     /// Waits for the result. Blocks the calling thread.
     /// - Parameter timeout: from now; nil waits for ever.
     /// - Throws: what the function threw; ``WorkerTerminated`` when its worker died; ``TransferError``; `CancellationError`; ``PoolError``;

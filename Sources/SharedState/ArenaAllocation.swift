@@ -156,7 +156,7 @@ extension Arena {
             let current = BlockWord(rawValue: word.pointee.load(ordering: .relaxed))
             guard current.kind == .free,
                 word.pointee.compareExchange(
-                    expected: current.rawValue, desired: BlockWord.body(ofGranule: head).rawValue, ordering: .acquiringAndReleasing
+                    expected: current.rawValue, desired: current.asBody(ofGranule: head).rawValue, ordering: .acquiringAndReleasing
                 ).exchanged
             else {
                 releaseClaimed(granule: head, claimed)
@@ -170,7 +170,8 @@ extension Arena {
     func releaseClaimed(granule head: Int, _ claimed: BlockWord) {
         var granule = bodyEnd(ofGranule: head) - 1
         while granule > head {
-            granuleWord(granule).pointee.store(BlockWord(.free).rawValue, ordering: .releasing)
+            let body = BlockWord(rawValue: granuleWord(granule).pointee.load(ordering: .relaxed))
+            granuleWord(granule).pointee.store(body.freedBody.rawValue, ordering: .releasing)
             granule -= 1
         }
         granuleWord(head).pointee.store(claimed.changed(to: .free).rawValue, ordering: .releasing)
@@ -178,9 +179,10 @@ extension Arena {
 
     /// The granule behind the last one that points back to `head`.
     func bodyEnd(ofGranule head: Int) -> Int {
-        let body = BlockWord.body(ofGranule: head).rawValue
         var end = head + 1
-        while end < granuleCount, granuleWord(end).pointee.load(ordering: .acquiring) == body { end += 1 }
+        while end < granuleCount, BlockWord(rawValue: granuleWord(end).pointee.load(ordering: .acquiring)).isBody(ofGranule: head) {
+            end += 1
+        }
         return end
     }
 }

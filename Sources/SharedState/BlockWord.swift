@@ -2,7 +2,7 @@
 /// dies between two instructions leaves nothing half said.
 ///
 /// Bits 0–3 kind, 4–15 slot of the owning process + 1, 16–31 that slot's generation, 32–63 version. In the word of a granule of small blocks, bits 4–31
-/// hold its size class; in that of the further granules of a large block, bits 32–63 hold the number of its first.
+/// hold its size class; in that of the further granules of a large block, bits 32–63 hold the number of its first, and bits 4–31 keep the version.
 struct BlockWord: Equatable {
     let rawValue: UInt64
 
@@ -27,7 +27,14 @@ struct BlockWord: Equatable {
     }
 
     static func small(sizeClass: Int) -> BlockWord { BlockWord(rawValue: Kind.small.rawValue | UInt64(sizeClass) << 4) }
-    static func body(ofGranule head: Int) -> BlockWord { BlockWord(.body, version: UInt32(head)) }
+
+    /// A free granule as a further one of the large block that begins at `head`.
+    func asBody(ofGranule head: Int) -> BlockWord {
+        BlockWord(rawValue: Kind.body.rawValue | UInt64((version &+ 1) & 0xfff_ffff) << 4 | UInt64(head) << 32)
+    }
+    func isBody(ofGranule head: Int) -> Bool { kind == .body && version == UInt32(head) }
+    /// Free again, with a version that it has not had: a word of an earlier life must not compare equal.
+    var freedBody: BlockWord { BlockWord(.free, version: ownerBits &+ 1) }
 
     /// Nil for bits that no process of this family writes.
     var kind: Kind? { Kind(rawValue: rawValue & 15) }

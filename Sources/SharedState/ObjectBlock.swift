@@ -64,9 +64,15 @@ struct ObjectBlock {
         word.pointee.wrappingAdd(1 << 32, ordering: .acquiringAndReleasing)
     }
 
+    /// Only on behalf of a process that holds the object, and by one thread: until the bit is gone, the block is sure to be this object.
     func removeHolder(_ identity: ProcessIdentity) {
-        holderWord(Int(identity.slot) / 64).pointee.bitwiseAnd(~(1 << (UInt64(identity.slot) % 64)), ordering: .acquiringAndReleasing)
+        // Found while it is sure to be there.
         let word = word
+        holderWord(Int(identity.slot) / 64).pointee.bitwiseAnd(~(1 << (UInt64(identity.slot) % 64)), ordering: .acquiringAndReleasing)
+        freeUnlessHeld(word)
+    }
+
+    private func freeUnlessHeld(_ word: UnsafeMutablePointer<Atomic<UInt64>>) {
         while true {
             let state = BlockWord(rawValue: word.pointee.load(ordering: .acquiring))
             guard state.kind == .object else { return }

@@ -98,16 +98,25 @@ struct OwnerLock: @unchecked Sendable {
         word.pointee.compareExchange(expected: current, desired: desired, ordering: .acquiringAndReleasing).exchanged
     }
 
-    /// Frees the lock if `token`, whose thread has ended, holds it, and says so in the word. Wakes a sleeper in any case: the thread may have died between its
-    /// release and its wake-up, or have been woken itself and died before it took the lock.
-    func handOn(from token: UInt32) {
+    /// Settles what a thread that has ended while it held the lock, was about to take it, or had just released it, has left undone.
+    func settle(_ token: UInt32) {
+        // It may have released the lock and woken nobody yet, or have been woken itself and not taken it: another one has to be woken in its place.
+        if !handOn(from: token) { word.wake() }
+    }
+
+    /// Frees the lock if `token`, whose thread has ended, holds it, and says so in the word. Returns whether it did.
+    @discardableResult
+    func handOn(from token: UInt32) -> Bool {
         var current = word.pointee.load(ordering: .relaxed)
         while current & ThreadRecords.tokenMask == token {
             let (exchanged, original) = word.pointee.compareExchange(
                 expected: current, desired: Self.ownerDied | current & Self.waiters, ordering: .acquiringAndReleasing)
-            if exchanged { break }
+            if exchanged {
+                if current & Self.waiters != 0 { word.wake() }
+                return true
+            }
             current = original
         }
-        word.wake()
+        return false
     }
 }

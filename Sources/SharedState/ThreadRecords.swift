@@ -108,7 +108,7 @@ package enum ThreadRecords {
         for i in 0..<count {
             let offset = Int(truncatingIfNeeded: arena.word(record(index) + locks + i * 8).pointee.load(ordering: .relaxed))
             guard offset > 0, offset < arena.length - 4, offset % 4 == 0 else { continue }
-            OwnerLock(word: arena.word32(offset), offset: UInt64(offset)).handOn(from: token)
+            OwnerLock(word: arena.word32(offset), offset: UInt64(offset)).settle(token)
         }
         arena.word(record(index)).pointee.store(state & ~15, ordering: .releasing)
     }

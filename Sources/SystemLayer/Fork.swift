@@ -6,15 +6,9 @@ import Glibc
 /// The child has this thread only, no blocked signals and no handlers, and dies when the calling *thread* ends; it shares no unwritten output with its parent.
 /// - Returns: nil in the child.
 package func forkProcess() throws(SystemError) -> ProcessDescriptor? {
-    let pid = try check(mp_process_fork(), "forking this process")
-    if pid == 0 { return nil }
-    let number = mp_pidfd_open(pid)
-    if number < 0 {
-        // A child that cannot be watched must not run.
-        kill(pid, SIGKILL)
-        waitpid(pid, nil, 0)
-    }
-    return ProcessDescriptor(owning: try check(number, "watching a forked process"), processIdentifier: pid)
+    var number: Int32 = -1
+    let pid = try check(mp_process_fork(&number), "forking this process")
+    return pid == 0 ? nil : ProcessDescriptor(owning: number, processIdentifier: pid)
 }
 
 /// What a worker does to its process.

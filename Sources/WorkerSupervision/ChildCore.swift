@@ -36,6 +36,8 @@ package final class ChildCore: @unchecked Sendable {
     private let configuration: WorkerConfiguration
     private var phase = Phase.made
     private var retained: [AnyObject] = []
+    /// Of a process that ended before `start` knew its descriptor: completes the outcome.
+    private var endedEarly: (@Sendable (Int32) -> Void)?
     private var hasTimedOut = false
     package let finished = TaskCore()
 
@@ -88,12 +90,15 @@ package final class ChildCore: @unchecked Sendable {
                 descriptor = try monitor.startWorker(
                     freshImage: configuration.startMethod == .spawn, ignoresInterrupt: false, launch: UInt64(launch.offset), ended: ended)
             }
-            lock.withLock {
+            let early = lock.withLock {
                 switch phase {
                 case .ended(_, let status): phase = .ended(descriptor, status)
                 default: phase = .running(descriptor)
                 }
+                defer { endedEarly = nil }
+                return endedEarly
             }
+            early?(descriptor.processIdentifier)
             if let timeout = configuration.taskTimeout { monitor.perform(at: Deadline(after: timeout)) { [weak self] in self?.timeOut() } }
         } catch {
             made?.free()
@@ -114,15 +119,22 @@ package final class ChildCore: @unchecked Sendable {
         let (state, payload) = launch.takeOutcome()
         ProcessTable.reclaim(launch.identity, in: launch.arena)
         launch.free()
-        let descriptor: ProcessDescriptor? = lock.withLock {
+        let complete: @Sendable (Int32) -> Void = { self.complete(state, payload, status, processIdentifier: $0) }
+        let processIdentifier: Int32? = lock.withLock {
             retained = []
             guard case .running(let descriptor) = phase else {
+                // `start` has not been told yet which process it was: the outcome waits for that.
                 phase = .ended(nil, status)
+                endedEarly = complete
                 return nil
             }
             phase = .ended(descriptor, status)
-            return descriptor
+            return descriptor.processIdentifier
         }
+        if let processIdentifier { complete(processIdentifier) }
+    }
+
+    private func complete(_ state: LaunchBlock.OutcomeState, _ payload: Payload?, _ status: TerminationStatus, processIdentifier: Int32) {
         switch (state, payload) {
         case (.none, _) where lock.withLock({ hasTimedOut }):
             finished.complete(.failure(TaskTimeout("The process ran for longer than its taskTimeout, and was ended.")))
@@ -130,7 +142,7 @@ package final class ChildCore: @unchecked Sendable {
         case (.error, .some(let payload)), (.notStarted, .some(let payload)): finished.complete(.error(payload))
         default:
             finished.complete(
-                .failure(WorkerTerminated(status: status, processIdentifier: descriptor?.processIdentifier ?? 0, task: body.functionName()))
+                .failure(WorkerTerminated(status: status, processIdentifier: processIdentifier, task: body.functionName()))
             )
         }
     }

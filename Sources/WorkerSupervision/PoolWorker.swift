@@ -105,7 +105,11 @@ struct PoolWorker {
     }
 
     private mutating func finish(_ slot: Int, _ claimed: SlotWord, _ phase: SlotWord.Phase, _ objects: [AnyObject]) {
-        sent.removeAll { pool.load($0.slot) != $0.word }
+        // The host holds what a result names only once it has made the slot free: while it is taking the result out, this process still must.
+        sent.removeAll { sent in
+            let word = pool.load(sent.slot)
+            return word != sent.word && word != sent.word.moved(to: .draining)
+        }
         var current = claimed
         while true {
             let new = current.moved(to: phase)

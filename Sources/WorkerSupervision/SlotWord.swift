@@ -1,7 +1,8 @@
 /// The state of a task slot: its phase, who is on it, and which use of the slot this is. Every move is one compare-and-swap on this word, so that after the
 /// death of a worker at any instruction the words tell which task, if any, was its.
 ///
-/// Bits 0–3 phase, 4–7 flags, 8–23 the worker's index + 1, 32–63 the number of the use. The lower half is a futex word.
+/// Bits 0–3 phase, 4–7 flags, 8–18 the worker's index + 1, 19–31 the lowest bits of the number of the use, 32–63 that number. The lower half is a futex
+/// word: it has a part of the use's number so that nobody falls asleep on the task that has come after the one they mean.
 struct SlotWord: Equatable {
     let rawValue: UInt64
 
@@ -29,22 +30,24 @@ struct SlotWord: Equatable {
 
     init(rawValue: UInt64) { self.rawValue = rawValue }
 
-    init(_ phase: Phase, use: UInt32, flags: UInt64 = 0) { rawValue = phase.rawValue | flags | UInt64(use) << 32 }
+    init(_ phase: Phase, use: UInt32, flags: UInt64 = 0) {
+        rawValue = phase.rawValue | flags | UInt64(use & 0x1fff) << 19 | UInt64(use) << 32
+    }
 
     var phase: Phase { Phase(rawValue: rawValue & 15).unsafelyUnwrapped }
     var use: UInt32 { UInt32(truncatingIfNeeded: rawValue >> 32) }
     /// The index of the worker, or -1.
-    var worker: Int { Int(rawValue >> 8 & 0xffff) - 1 }
+    var worker: Int { Int(rawValue >> 8 & 0x7ff) - 1 }
     var hasWaiter: Bool { rawValue & Self.waiter != 0 }
     var isSupervised: Bool { rawValue & Self.supervised != 0 }
     /// Whether a worker has ended the task and nobody has taken the result yet.
     var isFinished: Bool { phase == .value || phase == .error }
 
     func moved(to phase: Phase) -> SlotWord { SlotWord(rawValue: rawValue & ~15 | phase.rawValue) }
-    func claimed(by worker: Int) -> SlotWord { SlotWord(rawValue: rawValue & ~0xffff0f | Phase.claimed.rawValue | UInt64(worker + 1) << 8) }
+    func claimed(by worker: Int) -> SlotWord { SlotWord(rawValue: rawValue & ~0x7ff0f | Phase.claimed.rawValue | UInt64(worker + 1) << 8) }
     func with(flag: UInt64) -> SlotWord { SlotWord(rawValue: rawValue | flag) }
     /// Published again after its worker's death.
-    var retried: SlotWord { SlotWord(rawValue: rawValue & ~0xffff0f | Phase.ready.rawValue) }
+    var retried: SlotWord { SlotWord(rawValue: rawValue & ~0x7ff0f | Phase.ready.rawValue) }
 
     /// What a thread sleeps on.
     var futexValue: UInt32 { UInt32(truncatingIfNeeded: rawValue) }

@@ -100,6 +100,12 @@ package final class TaskCore: @unchecked Sendable {
         }
     }
 
+    /// Says that nobody will ask for the outcome: it is taken out when it comes, so that neither it nor what it refers to stays in shared memory.
+    package func abandon() {
+        guard outcome == nil, let pool, (try? pool.checkHost()) != nil else { return }
+        pool.supervise(self)
+    }
+
     /// Drops the work if no worker has taken it yet.
     package func cancelIfPending() { _ = pool?.giveUp(self, CancellationError(), running: false) }
 

@@ -4,11 +4,13 @@ import SystemLayer
 
 /// The moves on a pool's tasks that host and workers make. The room's README names the states, who may make each move, and why none can be lost.
 extension PoolBlock {
-    func load(_ slot: Int) -> SlotWord { SlotWord(rawValue: word(slot).pointee.load(ordering: .acquiring)) }
+    // Sequentially consistent, for the sake of publishers that wait for space: they announce themselves and then look at the words, while workers move a word
+    // and then look for the announcement, and one of the two must see the other.
+    func load(_ slot: Int) -> SlotWord { SlotWord(rawValue: word(slot).pointee.load(ordering: .sequentiallyConsistent)) }
 
     @inline(__always)
     func move(_ slot: Int, from old: SlotWord, to new: SlotWord) -> Bool {
-        word(slot).pointee.compareExchange(expected: old.rawValue, desired: new.rawValue, ordering: .acquiringAndReleasing).exchanged
+        word(slot).pointee.compareExchange(expected: old.rawValue, desired: new.rawValue, ordering: .sequentiallyConsistent).exchanged
     }
 
     // MARK: The queue
@@ -16,14 +18,19 @@ extension PoolBlock {
     /// Appends a published slot. One thread of the host at a time.
     /// - Returns: false when the queue is full, of slots that were cancelled and not yet passed by.
     func enqueue(_ slot: Int, use: UInt32) -> Bool {
+        guard hasRoom else { return false }
         let position = tail.pointee.load(ordering: .relaxed)
-        if position &- head.pointee.load(ordering: .acquiring) >= UInt64(2 * slots) {
-            skipTaken()
-            if position &- head.pointee.load(ordering: .acquiring) >= UInt64(2 * slots) { return false }
-        }
         queued(position).pointee.store(UInt64(slot) | UInt64(use) << 32, ordering: .relaxed)
         tail.pointee.store(position &+ 1, ordering: .sequentiallyConsistent)
         return true
+    }
+
+    /// Whether the queue has a place left. One thread of the host at a time.
+    var hasRoom: Bool {
+        let position = tail.pointee.load(ordering: .relaxed)
+        if position &- head.pointee.load(ordering: .acquiring) < UInt64(2 * slots) { return true }
+        skipTaken()
+        return position &- head.pointee.load(ordering: .acquiring) < UInt64(2 * slots)
     }
 
     var isQueueEmpty: Bool { head.pointee.load(ordering: .sequentiallyConsistent) >= tail.pointee.load(ordering: .sequentiallyConsistent) }

@@ -151,7 +151,7 @@ extension WorkerPool {
                 guard word.worker == index, word.phase != .free, word.phase != .ready else { break }
                 switch word.phase {
                 case .claimed:
-                    if block.move(slot, from: word, to: word.moved(to: .draining)) { settleLost(slot, word, end) }
+                    if !retry(slot, word), block.move(slot, from: word, to: word.moved(to: .draining)) { settleLost(slot, word, end) }
                 case .condemned:
                     if block.move(slot, from: word, to: word.moved(to: .draining)) {
                         release(slot, from: word, with: .failure(CancellationError()))
@@ -168,18 +168,28 @@ extension WorkerPool {
         }
     }
 
-    private func settleLost(_ slot: Int, _ word: SlotWord, _ end: WorkerEnd) {
-        if case .retry(let attempts) = configuration.onWorkerDeath {
-            let again = lock.withLock {
-                guard let task = tasks[slot], task.attempts < attempts, !isTerminated else { return false }
-                task.attempts += 1
-                block.claimedAt(slot).pointee.store(0, ordering: .relaxed)
-                block.word(slot).pointee.store(word.retried.rawValue, ordering: .releasing)
-                // With no room in the queue it may still be taken by way of its old place there, if that has not been passed by.
-                return block.enqueue(slot, use: word.use) || !block.move(slot, from: word.retried, to: word.moved(to: .draining))
+    /// Publishes a lost task again, if it may have another attempt, in one move: a draining slot would tell those who want the outcome that it is at hand.
+    /// - Returns: false when that is not to be, or when the word has changed.
+    private func retry(_ slot: Int, _ word: SlotWord) -> Bool {
+        guard case .retry(let attempts) = configuration.onWorkerDeath else { return false }
+        let again = lock.withLock {
+            guard let task = tasks[slot], task.attempts < attempts, !isTerminated else { return false }
+            block.claimedAt(slot).pointee.store(0, ordering: .relaxed)
+            guard block.move(slot, from: word, to: word.retried) else { return false }
+            task.attempts += 1
+            if block.enqueue(slot, use: word.use) { return true }
+            // No room in the queue. It may be claimed by its old place, which its worker may not have lived to move past; otherwise it is taken back.
+            while true {
+                let now = block.load(slot)
+                guard now.phase == .ready, now.use == word.use else { return true }
+                if block.move(slot, from: now, to: now.claimed(by: word.worker)) { return false }
             }
-            if again { return block.callWorker() }
         }
+        if again { block.callWorker() }
+        return again
+    }
+
+    private func settleLost(_ slot: Int, _ word: SlotWord, _ end: WorkerEnd) {
         var text = lock.withLock { tasks[slot]?.describe } ?? { "a function" }
         if let limit = configuration.memoryLimit {
             let plain = text

@@ -193,7 +193,8 @@ package final class WorkerPool: @unchecked Sendable {
                 return true
             }
             if published { break }
-            waitForSpace { drainFinished() }
+            // Not only for an end: the last one may have come between the attempt and here.
+            waitForSpace { lock.withLock { phase.refusal != nil || block.hasRoom } || drainFinished() }
         }
         block.callWorker()
         if deadline != nil || configuration.taskTimeout != nil { block.callSupervisor() }

@@ -64,7 +64,9 @@ extension PublicInterface {
         @Test func forkedBodyCapturesAnything() throws {
             final class Plain: @unchecked Sendable { var numbers = [1, 2, 3] }
             let plain = Plain()
-            let child = ChildProcess(configuration: .init(.fork)) { plain.numbers.append(4); return plain.numbers }
+            let child = ChildProcess(configuration: .init(.fork)) {
+                plain.numbers.append(4); return plain.numbers
+            }
             try child.start()
             try #expect(child.result() == [1, 2, 3, 4])
             // It was a copy.

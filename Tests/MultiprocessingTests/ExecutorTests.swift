@@ -109,7 +109,9 @@ extension PublicInterface {
                 let release = try SharedValue<Int>(0)
                 let pairs = [Pair(begun: begun, release: release)]
                 // Blocking and asynchronous; the work goes on.
-                for result in ex.map(pairs, timeout: .milliseconds(50), { $0.wait() }) { #expect(throws: TaskTimeout.self) { try result.get() } }
+                for result in ex.map(pairs, timeout: .milliseconds(50), { $0.wait() }) {
+                    #expect(throws: TaskTimeout.self) { try result.get() }
+                }
                 await #expect(throws: TaskTimeout.self) { for try await _ in ex.map(pairs, timeout: .milliseconds(50), { $0.wait() }) {} }
                 release.value = 5
                 try await #expect(ex.run(double, 1) == 2)

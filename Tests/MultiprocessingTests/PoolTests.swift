@@ -171,7 +171,9 @@ extension PublicInterface {
         }
     }
     return try withPool(processes: 1) { pool in
-        try pool.map([Step(counter: counter, depth: depth), Step(counter: counter, depth: depth)]) { try countDeeper($0.counter, $0.depth - 1) }.reduce(0, +)
+        try pool.map([Step(counter: counter, depth: depth), Step(counter: counter, depth: depth)]) {
+            try countDeeper($0.counter, $0.depth - 1)
+        }.reduce(0, +)
     }
 }
 

@@ -22,6 +22,8 @@ extension WorkerConfiguration {
 
 /// Runs `body`, which is to throw an error of type `E`.
 /// - Returns: that error.
-func errorThrown<E: Error, R>(_ type: E.Type = E.self, sourceLocation: SourceLocation = #_sourceLocation, by body: () throws -> R) throws -> E {
+func errorThrown<E: Error, R>(_ type: E.Type = E.self, sourceLocation: SourceLocation = #_sourceLocation, by body: () throws -> R) throws
+    -> E
+{
     try #require(throws: type, sourceLocation: sourceLocation) { _ = try body() }
 }

@@ -81,7 +81,9 @@ private struct Unwilling: Codable, Sendable {
     let encodes: Bool
     init(encodes: Bool) { self.encodes = encodes }
     func encode(to encoder: any Encoder) throws {
-        if !encodes { throw EncodingError.invalidValue(self, .init(codingPath: encoder.codingPath, debugDescription: "it does not want to")) }
+        if !encodes {
+            throw EncodingError.invalidValue(self, .init(codingPath: encoder.codingPath, debugDescription: "it does not want to"))
+        }
         var container = encoder.singleValueContainer()
         try container.encode(1)
     }

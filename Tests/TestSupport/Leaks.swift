@@ -10,7 +10,9 @@ package struct Holdings: Sendable, CustomStringConvertible {
     package var sharedMemoryNames: Set<String>
 
     package static func now() -> Holdings {
-        let own = entries(of: "/proc/self/fd").map { "\($0) -> \(linkTarget("/proc/self/fd/\($0)") ?? "?")" }.filter { !$0.contains("/proc/\(getpid())/fd") }
+        let own = entries(of: "/proc/self/fd").map { "\($0) -> \(linkTarget("/proc/self/fd/\($0)") ?? "?")" }.filter {
+            !$0.contains("/proc/\(getpid())/fd")
+        }
         let family = ProcessEntry.descendants()
         return Holdings(
             descriptors: own.sorted(), workers: family.filter { !$0.isZombie && !$0.isForkServer }, zombies: family.filter(\.isZombie),

@@ -14,7 +14,9 @@ package struct ProcessEntry: Sendable, Hashable, CustomStringConvertible {
     /// nil when there is no such process.
     package init?(pid: Int32) {
         // "pid (name) state parent …", where the name may hold anything, parentheses too.
-        guard let text = readAll("/proc/\(pid)/stat"), let open = text.firstIndex(of: "("), let close = text.lastIndex(of: ")") else { return nil }
+        guard let text = readAll("/proc/\(pid)/stat"), let open = text.firstIndex(of: "("), let close = text.lastIndex(of: ")") else {
+            return nil
+        }
         let fields = text[text.index(after: close)...].split(separator: " ")
         guard fields.count > 1, let state = fields[0].first, let parent = Int32(fields[1]) else { return nil }
         self.pid = pid
@@ -41,11 +43,15 @@ package struct ProcessEntry: Sendable, Hashable, CustomStringConvertible {
 
     /// The living processes that were started with `variable` in their environment, by whomever, and whoever is their parent now.
     package static func all(withEnvironment variable: String) -> [ProcessEntry] {
-        all().filter { readAll("/proc/\($0.pid)/environ")?.split(separator: "\0").contains { $0 == variable } ?? false }.filter { !$0.isZombie }
+        all().filter { readAll("/proc/\($0.pid)/environ")?.split(separator: "\0").contains { $0 == variable } ?? false }.filter {
+            !$0.isZombie
+        }
     }
 
     /// Whether this is a fork server: the only kind of process that is told so by its environment.
-    package var isForkServer: Bool { parent != 0 && readAll("/proc/\(pid)/environ")?.contains("MP_FORK_SERVER=") ?? false && name != "mp-worker" }
+    package var isForkServer: Bool {
+        parent != 0 && readAll("/proc/\(pid)/environ")?.contains("MP_FORK_SERVER=") ?? false && name != "mp-worker"
+    }
 }
 
 /// The names in a directory, without `.` and `..`.

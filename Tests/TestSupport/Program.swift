@@ -19,6 +19,8 @@ package final class Program: @unchecked Sendable {
         var actions = posix_spawn_file_actions_t()
         posix_spawn_file_actions_init(&actions)
         posix_spawn_file_actions_adddup2(&actions, ends[1], 1)
+        // Programs that are made to crash say so at length.
+        posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0)
         var attributes = posix_spawnattr_t()
         posix_spawnattr_init(&attributes)
         posix_spawnattr_setpgroup(&attributes, 0)
@@ -32,8 +34,9 @@ package final class Program: @unchecked Sendable {
             close(ends[1])
         }
         var variables = [marker] + environment.map { "\($0)=\($1)" }
-        for variable in ["PATH", "HOME", "LD_LIBRARY_PATH"] { if let value = getenv(variable) { variables.append("\(variable)=\(String(cString: value))") } }
-        // A program that is made to crash need not tell us how.
+        for variable in ["PATH", "HOME", "LD_LIBRARY_PATH"] {
+            if let value = getenv(variable) { variables.append("\(variable)=\(String(cString: value))") }
+        }
         variables.append("SWIFT_BACKTRACE=enable=no")
         let path = Self.path(of: name)
         let words = ([path] + arguments).map { strdup($0) } + [nil]

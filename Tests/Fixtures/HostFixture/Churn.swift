@@ -12,7 +12,9 @@ func children() -> [Int32] {
     guard let directory = opendir("/proc/self/task") else { return [] }
     defer { closedir(directory) }
     while let entry = readdir(directory) {
-        let name = withUnsafePointer(to: entry.pointee.d_name) { $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) } }
+        let name = withUnsafePointer(to: entry.pointee.d_name) {
+            $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+        }
         guard let file = fopen("/proc/self/task/\(name)/children", "r") else { continue }
         defer { fclose(file) }
         var pid: Int32 = 0

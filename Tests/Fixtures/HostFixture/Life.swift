@@ -86,9 +86,9 @@ struct Failure: Error {}
 }
 
 @Sendable func prints(_: [String]) async throws {
-    print("first")
+    say("first")
     try withPool(processes: 1) { pool in
         try pool.apply { print("second") }
-        print("third")
+        say("third")
     }
 }
