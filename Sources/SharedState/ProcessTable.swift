@@ -1,5 +1,7 @@
+import CMultiprocessing
 import Glibc
 import Synchronization
+import SystemLayer
 
 /// The processes of a family. A process is entered by its parent before it is started, and struck out by its parent's supervisor after it has ended and what
 /// it held has been reclaimed: there is exactly one who cleans up.
@@ -66,10 +68,34 @@ package enum ProcessTable {
         let claimed = word(.reclaiming, generation: identity.generation, parent: CurrentProcess.identity(in: arena).bits)
         guard state.pointee.compareExchange(expected: current, desired: claimed, ordering: .acquiringAndReleasing).exchanged else { return }
         ThreadRecords.releaseLocks(ofProcess: identity.bits, in: arena)
+        awaitChildren(of: identity, in: arena)
         Reclamation.reclaimBlocks(of: identity, in: arena)
         setProcessIdentifier(0, of: identity, in: arena)
         state.pointee.store(word(.free, generation: identity.generation), ordering: .releasing)
         sweepOrphans(in: arena)
+    }
+
+    /// The children of a process that has ended are on their way, but until then they may write to what it had lent them (its pools, their arguments), which
+    /// therefore must not become another's.
+    private static func awaitChildren(of parent: ProcessIdentity, in arena: Arena) {
+        for slot in 0..<ArenaLayout.processCapacity {
+            let current = arena.word(entry(slot)).pointee.load(ordering: .acquiring)
+            if current == 0 { break }
+            // Its number may be another process's by now: hence the limit.
+            if current & 15 == Phase.live.rawValue, UInt32(truncatingIfNeeded: current >> 32) == parent.bits {
+                _ = hasEnded(slot, withinMilliseconds: 1000, in: arena)
+            }
+        }
+    }
+
+    /// Whether the process of an entry has ended, or never begun. A process that nobody has waited for yet has ended, too.
+    private static func hasEnded(_ slot: Int, withinMilliseconds limit: Int32, in arena: Arena) -> Bool {
+        let pid = Int32(bitPattern: arena.word32(entry(slot) + 8).pointee.load(ordering: .acquiring))
+        if pid == 0 { return true }
+        let number = mp_pidfd_open(pid)
+        // No process has this number (or a thread has it): anything else, such as a lack of descriptors, says nothing about it.
+        if number < 0 { return [-ESRCH, -EINVAL, -ENOENT].contains(number) }
+        return ProcessDescriptor(owning: number, processIdentifier: pid).waitForEnd(milliseconds: limit)
     }
 
     /// Reclaims processes whose parent is gone from the table and which have ended themselves, and finishes what reclaimers that have died had begun: nobody
@@ -81,11 +107,8 @@ package enum ProcessTable {
             if current == 0 { break }
             let parent = UInt32(truncatingIfNeeded: current >> 32)
             guard current & 15 != Phase.free.rawValue, parent != 0, !isLive(parent, in: arena) else { continue }
-            if current & 15 == Phase.live.rawValue {
-                // A parent that is being reclaimed at this moment is not live either, and its children may run for another millisecond.
-                let pid = Int32(bitPattern: arena.word32(entry(slot) + 8).pointee.load(ordering: .acquiring))
-                if pid != 0, kill(pid, 0) == 0 || errno == EPERM { continue }
-            }
+            // A parent that is being reclaimed at this moment is not live either, and its children may run for another millisecond.
+            if current & 15 == Phase.live.rawValue, !hasEnded(slot, withinMilliseconds: 0, in: arena) { continue }
             reclaim(ProcessIdentity(slot: slot, generation: UInt16(truncatingIfNeeded: current >> 16)), from: current, in: arena)
         }
     }

@@ -16,7 +16,7 @@ struct DeathTests {
     @Test(arguments: ["claimAndFinish", "callWorker", "sleep"])
     func inTheTaskRing(_ experiment: String) throws { try Laboratory.run(experiment) }
 
-    @Test(arguments: ["reclaim", "reclaimBesideOthers"])
+    @Test(arguments: ["reclaim", "reclaimBesideOthers", "reclaimBeforeChildren"])
     func inTheReclamationOfAnother(_ experiment: String) throws { try Laboratory.run(experiment) }
 }
 

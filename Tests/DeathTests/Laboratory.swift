@@ -94,6 +94,7 @@ struct LaboratoryDoor {
         "sleep": RingExperiments.sleep,
         "reclaim": ReclaimExperiments.reclaim,
         "reclaimBesideOthers": ReclaimExperiments.reclaimBesideOthers,
+        "reclaimBeforeChildren": ReclaimExperiments.reclaimBeforeChildren,
         "poolRetry": PoolExperiments.retry,
         "poolFail": PoolExperiments.fail,
     ]

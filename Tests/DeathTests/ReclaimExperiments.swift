@@ -1,4 +1,6 @@
+import Glibc
 import Synchronization
+import SystemLayer
 
 @testable import SharedState
 
@@ -73,6 +75,35 @@ enum ReclaimExperiments {
                 try census.requireUnchanged(in: arena)
             }, samples: 400
         ).run()
+    }
+
+    /// What a process had lent to its children is not taken from them before they have ended, too.
+    static func reclaimBeforeChildren() throws {
+        let arena = try Arena.current()
+        let host = CurrentProcess.identity(in: arena)
+        let parent = try ProcessTable.enter(parent: host, in: arena)
+        let child = try ProcessTable.enter(parent: parent, in: arena)
+        let census = Census(arena)
+        // The parent, in whose name this is done, has ended.
+        CurrentProcess.begin(as: parent, in: arena)
+        let lent = try arena.allocate(large)
+        CurrentProcess.begin(as: host, in: arena)
+        guard let word = arena.blockWord(at: lent) else { return }
+        let isReclaiming = { ProcessTable.isLive(parent.bits, in: arena) == false }
+        guard let process = try forkProcess() else {
+            alarm(120)
+            CurrentProcess.begin(as: child, in: arena)
+            while !isReclaiming() { sched_yield() }
+            // Runs on for a while.
+            for _ in 0..<10_000 where BlockWord(rawValue: word.pointee.load(ordering: .acquiring)).kind == .owned { sched_yield() }
+            _exit(BlockWord(rawValue: word.pointee.load(ordering: .acquiring)).kind == .owned ? 0 : 1)
+        }
+        ProcessTable.setProcessIdentifier(process.processIdentifier, of: child, in: arena)
+        ProcessTable.reclaim(parent, in: arena)
+        try requireEqual(process.reap(wait: true), .exited(0))
+        try census.requireUnchanged(in: arena)
+        try requireEqual(ProcessTable.liveEntries(in: arena), [Int(host.slot)])
+        print("\(Laboratory.reportPrefix)ProcessTable.reclaim waits for children")
     }
 
     /// Two to a granule: blocks of many to a granule make the sweep long.
