@@ -22,10 +22,11 @@ package enum ProcessTable {
             let current = state.pointee.load(ordering: .relaxed)
             guard current & 15 == Phase.free.rawValue else { continue }
             let generation = UInt16(truncatingIfNeeded: current >> 16) &+ 1
-            setProcessIdentifier(0, ofSlot: slot, in: arena)
             if state.pointee.compareExchange(
                 expected: current, desired: word(.live, generation: generation, parent: parent?.bits ?? 0), ordering: .acquiringAndReleasing
             ).exchanged {
+                // Only now that the slot is this process's: somebody else's number must not be wiped out.
+                setProcessIdentifier(0, ofSlot: slot, in: arena)
                 return ProcessIdentity(slot: slot, generation: generation)
             }
         }
