@@ -101,9 +101,10 @@ extension WorkerPool {
             workers[index] = WorkerRecord()
             workers[index].failedStarts = failures
         }
-        // It may have been called for a task that it then did not take; from here on nobody calls it.
+        // From here on nobody calls it. It may have been called for a task that it then did not take, or have been about to call another, whose announcement
+        // it had taken: that one would sleep on, unannounced. Which one cannot be known, so all are to look.
         block.forgetSleeper(index)
-        if !block.isQueueEmpty { block.callWorker() }
+        block.callAllWorkers()
         if let reason { return breakPool(reason) }
         if failures >= Self.mostFailedStarts {
             let cause = WorkerTerminated(
