@@ -180,7 +180,10 @@ extension Arena {
     /// The granule behind the last one that points back to `head`.
     func bodyEnd(ofGranule head: Int) -> Int {
         var end = head + 1
-        while end < granuleCount, BlockWord(rawValue: granuleWord(end).pointee.load(ordering: .acquiring)).isBody(ofGranule: head) { end += 1 }
+        while end < granuleCount {
+            guard BlockWord(rawValue: granuleWord(end).pointee.load(ordering: .acquiring)).isBody(ofGranule: head) else { break }
+            end += 1
+        }
         return end
     }
 }
