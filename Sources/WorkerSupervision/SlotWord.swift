@@ -30,7 +30,9 @@ struct SlotWord: Equatable {
 
     init(rawValue: UInt64) { self.rawValue = rawValue }
 
-    init(_ phase: Phase, use: UInt32, flags: UInt64 = 0) { rawValue = phase.rawValue | flags | UInt64(use & 0x1fff) << 19 | UInt64(use) << 32 }
+    init(_ phase: Phase, use: UInt32, flags: UInt64 = 0) {
+        rawValue = phase.rawValue | flags | UInt64(use & 0x1fff) << 19 | UInt64(use) << 32
+    }
 
     var phase: Phase { Phase(rawValue: rawValue & 15).unsafelyUnwrapped }
     var use: UInt32 { UInt32(truncatingIfNeeded: rawValue >> 32) }
