@@ -7,7 +7,7 @@ SUDO := $(shell [ "$$(id -u)" -eq 0 ] || echo sudo)
 # What `make bench` runs: for example ARGS="locks --quick --json figures.jsonl".
 ARGS ?= all
 
-.PHONY: demo test bench tour format lint check-imports clean libnuma python
+.PHONY: demo test bench tour models format lint check-imports clean libnuma python spin
 
 demo: libnuma
 	swift build -c release
@@ -22,6 +22,10 @@ test: libnuma
 tour: libnuma
 	swift build -c release
 	.ci/tour
+
+# Checks the models of the protocols (Tests/Models). Tests/Models/verify --mistakes also shows that seeded mistakes are found.
+models: spin
+	Tests/Models/verify
 
 bench: libnuma
 	swift build -c release --product mpbench
@@ -47,3 +51,6 @@ libnuma:
 
 python:
 	@command -v python3 > /dev/null || { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq python3; }
+
+spin:
+	@{ command -v spin && command -v gcc; } > /dev/null || { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq spin gcc libc6-dev; }

@@ -28,6 +28,8 @@ package enum ProcessTable {
             if state.pointee.compareExchange(
                 expected: current, desired: word(.live, generation: generation, parent: parent?.bits ?? 0), ordering: .acquiringAndReleasing
             ).exchanged {
+                // Only now that the slot is this process's: somebody else's number must not be wiped out.
+                setProcessIdentifier(0, ofSlot: slot, in: arena)
                 return ProcessIdentity(slot: slot, generation: generation)
             }
         }
