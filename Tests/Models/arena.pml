@@ -1,5 +1,5 @@
 /* Blocks of several granules: two processes claim and free them, one of them dies at any step, and its parent reclaims what it held.
- * Mistakes that must be found: BODY_BEFORE_HEAD, FREE_UPWARDS, HEAD_FREE_FIRST, BODY_BY_STORE, RECLAIM_OWNED_ONLY. */
+ * Mistakes that must be found: BODY_BEFORE_HEAD, HEAD_FREE_FIRST, BODY_BY_STORE, RECLAIM_OWNED_ONLY. */
 #define GRANULES 3
 #define FREE 0
 #define CLAIMED 1      /* + 8 * process */
@@ -15,17 +15,11 @@ bool killed, ended[2];
 inline release_claimed(head) {
     g = head + 1;
     do :: KIND(word[g]) == BODY && OF(word[g]) == head -> g++ :: else -> break od;
-#ifdef FREE_UPWARDS
-    h = head + 1;
-    do :: h < g -> word[h] = FREE; h++ :: else -> break od;
-    h = 0;
-#else
     g--;
 #ifdef HEAD_FREE_FIRST
     word[head] = FREE;
 #endif
     do :: g > head -> word[g] = FREE; g-- :: else -> break od;
-#endif
     word[head] = FREE
 }
 

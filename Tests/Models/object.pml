@@ -16,8 +16,9 @@ inline free_unless_held() {
     do
     :: state = word;
         if :: !IS_OBJECT(state) -> break :: else fi;
-        if :: holder[0] -> break :: else fi;
+        /* The receiver's word comes before the giver's, which is the order that can miss both. */
         if :: holder[1] -> break :: else fi;
+        if :: holder[0] -> break :: else fi;
         if :: holder[2] -> break :: else fi;
         atomic {
             if

@@ -2,7 +2,7 @@
  * there is a free slot. Claims, ends and deaths are single steps here (tasks.pml takes them apart); every step of announcing, looking and calling is not.
  * Two workers of which one may die, with slots for all tasks; or, with SLOTS 1, one worker, which lives, and a publisher that has to wait. Dead workers are not replaced, so that a call that goes to a dead one is lost unless somebody passes it on.
  *
- * Mistakes that must be found: LOOK_BEFORE_ANNOUNCING, CALL_BEFORE_PUBLISHING, NO_PASSING_ON, PASS_ON_TO_ONE, FORGET_NO_SLEEPER, NO_CALL_FOR_ANOTHER, SUPERVISOR_LOOKS_LATE,
+ * Mistakes that must be found: LOOK_BEFORE_ANNOUNCING, CALL_BEFORE_PUBLISHING, NO_PASSING_ON, PASS_ON_TO_ONE, FORGET_NO_SLEEPER, SUPERVISOR_LOOKS_LATE,
  * SPACE_SEEN_LATE. */
 #define TASKS 2
 #ifndef SLOTS
@@ -55,9 +55,7 @@ proctype Worker(byte i) {
     {
         do
         :: atomic { !IS_EMPTY -> taken++; busy[i] = true }
-#ifndef NO_CALL_FOR_ANOTHER
             if :: !IS_EMPTY -> call_worker() :: else fi;
-#endif
             /* The body of a task may take for ever, as long as others wait for a worker. */
             IS_EMPTY || ended[1 - i] || SLOTS == 1;
 #if SLOTS > 1

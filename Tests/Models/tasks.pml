@@ -1,7 +1,7 @@
 /* The task ring without its sleepers: publishing, claiming, finishing, giving up, taking out results, and settling deaths. Workers die at any step.
  *
  * Two tasks, in one slot after the other or in two slots. The queue has one place only (the real one has two a slot), so that it is full often.
- * Mistakes that must be found: HEAD_BEFORE_CLAIM, CLAIM_WITHOUT_USE, RETRY_BY_STORE, SETTLE_WITHOUT_DRAIN, FINISH_BY_STORE, DRAIN_BY_STORE. */
+ * Mistakes that must be found: HEAD_BEFORE_CLAIM, SETTLE_WITHOUT_DRAIN, DRAIN_BY_STORE (with GIVE_UP), RETRY_BY_STORE (with ATTEMPTS=2). */
 #ifndef TASKS
 #define TASKS 2
 #endif
@@ -82,11 +82,7 @@ begin:
 again:  atomic { head < tail || over; t = 0; ok = false; current = 0; entry = 0; s = 0; if :: head < tail -> position = head :: else -> goto leave fi }
         atomic { entry = queue[position % PLACES]; s = entry & 1; current = word[s]; ok = false }
         if
-#ifdef CLAIM_WITHOUT_USE
-        :: PHASE(current) == READY ->
-#else
         :: PHASE(current) == READY && USE(current) == (entry >> 1) ->
-#endif
 #ifdef HEAD_BEFORE_CLAIM
             atomic { if :: head == position -> head++ :: else -> goto again fi }
 #endif
@@ -106,11 +102,7 @@ again:  atomic { head < tail || over; t = 0; ok = false; current = 0; entry = 0;
             /* The arguments are there as long as this worker may read them. */
             assert(contents[s] == t);
             result[s] = t;
-#ifdef FINISH_BY_STORE
-            atomic { word[s] = MOVED(current, VALUE); busy[i] = NONE }
-#else
             atomic { if :: word[s] == current -> word[s] = MOVED(current, VALUE); busy[i] = NONE :: else -> killed[i] = true fi }
-#endif
         :: else
         fi;
         goto again;
@@ -269,6 +261,7 @@ active proctype Supervisor() {
                     if :: ok -> cost[i]++; release(s, t, 3) :: else fi
                 :: WORKER(w) == i + 1 && PHASE(w) == VALUE ->
 #ifdef SETTLE_WITHOUT_DRAIN
+                    result[s] = NONE;      /* gone with the worker's memory */
                     break
 #else
                     drain(s, w, t, ok)
