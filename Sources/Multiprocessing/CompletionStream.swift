@@ -22,6 +22,7 @@ final class CompletionStream<R: Sendable>: @unchecked Sendable {
     /// Counts what those who wait wait for.
     private let changes: FutexWord = .makeFutexWord()
     private var sleepers: [@Sendable () -> Void] = []
+    private var blockedThreads = 0
 
     init<A>(_ inputs: some Sequence<A>, buffer: Int, isOrdered: Bool = false, cancelsRest: Bool = true, submit: @escaping (A) -> Future<R>)
     {
@@ -52,7 +53,12 @@ final class CompletionStream<R: Sendable>: @unchecked Sendable {
                     waiting[nextIndex] = future
                     return nextIndex
                 }
-                if !isOrdered { future.core.whenComplete { [weak self] _ in self?.hasEnded(index) } }
+                if !isOrdered {
+                    future.core.whenComplete { [weak self] _ in self?.hasEnded(index) }
+                } else if lock.withLock({ blockedThreads > 0 || !sleepers.isEmpty }) {
+                    // Another consumer has come before there was anything for it.
+                    notify()
+                }
             }
         }
     }
@@ -78,19 +84,27 @@ final class CompletionStream<R: Sendable>: @unchecked Sendable {
         case end
     }
 
-    private func takeNext() -> Next {
+    /// - Parameter blocking: whether the caller, finding nothing, will block; then it counts as blocked from here on.
+    private func takeNext(blocking: Bool = false) -> Next {
         lock.withLock {
-            let index: Int
-            if isOrdered {
-                index = nextOrdered
-            } else {
-                guard !ended.isEmpty else { return waiting.isEmpty && pull == nil ? .end : .wait }
-                index = ended.removeFirst()
-            }
-            guard let future = waiting.removeValue(forKey: index) else { return pull == nil ? .end : .wait }
-            nextOrdered = index + 1
-            return .element((index, future))
+            let next = takeNextLocked()
+            if blocking, case .wait = next { blockedThreads += 1 }
+            return next
         }
+    }
+
+    /// Under the lock.
+    private func takeNextLocked() -> Next {
+        let index: Int
+        if isOrdered {
+            index = nextOrdered
+        } else {
+            guard !ended.isEmpty else { return waiting.isEmpty && pull == nil ? .end : .wait }
+            index = ended.removeFirst()
+        }
+        guard let future = waiting.removeValue(forKey: index) else { return pull == nil ? .end : .wait }
+        nextOrdered = index + 1
+        return .element((index, future))
     }
 
     /// The next future. In completion order it has ended, in input order it may not have. Blocks.
@@ -99,12 +113,13 @@ final class CompletionStream<R: Sendable>: @unchecked Sendable {
     func next(until deadline: Deadline) throws -> Element? {
         while true {
             let seen = changes.pointee.load(ordering: .sequentiallyConsistent)
-            switch takeNext() {
+            switch takeNext(blocking: true) {
             case .element(let element):
                 refill()
                 return element
             case .end: return nil
             case .wait:
+                defer { lock.withLock { blockedThreads -= 1 } }
                 if !changes.wait(while: seen, until: deadline) {
                     throw TaskTimeout("There was no further result in time. The work goes on.")
                 }
@@ -123,7 +138,8 @@ final class CompletionStream<R: Sendable>: @unchecked Sendable {
             case .wait:
                 try await suspend(until: deadline) { resume in
                     let isThere = lock.withLock {
-                        if !ended.isEmpty || (waiting.isEmpty && pull == nil) { return true }
+                        let isNextThere = isOrdered ? waiting[nextOrdered] != nil : !ended.isEmpty
+                        if isNextThere || (waiting.isEmpty && pull == nil) { return true }
                         sleepers.append(resume)
                         return false
                     }
