@@ -28,7 +28,6 @@ enum { MAP_ATTEMPTS = 16 };
 #define WORKER_VARIABLE "MP_SPAWNED_WORKER"
 
 static struct mp_arena arena = {0, 0, -1};
-static int saved_argc;
 static char **saved_argv;
 
 struct mp_arena mp_arena_get(void) {
@@ -105,7 +104,6 @@ static int map_arena(const char *variable, struct takeover t) {
 static _Noreturn void run_worker(uint64_t launch, uint32_t flags) {
     mp_signals_reset(flags & MP_REQUEST_IGNORES_INTERRUPT);
     mp_process_name("mp-worker");
-    mp_backtraces_off();
     if (mp_worker_main != NULL) mp_worker_main(launch);
     _exit(127);
 }
@@ -200,6 +198,12 @@ static void start_worker(const struct mp_request *request, int signals) {
     if (pidfd >= 0) close(pidfd);
 }
 
+static void kill_worker(uint64_t tag) {
+    // Not reaped yet, or it would not be listed.
+    for (size_t i = 0; i < child_count; i++)
+        if (children[i].tag == tag) kill(children[i].pid, SIGKILL);
+}
+
 static void reap_workers(void) {
     for (;;) {
         siginfo_t info = {.si_pid = 0};
@@ -251,7 +255,8 @@ static int server_main(int argc, char **argv, char **envp) {
         if (watched[0].revents != 0) {
             struct mp_request request;
             ssize_t n = recv(SOCKET_FD, &request, sizeof request, 0);
-            if (n == sizeof request) start_worker(&request, signals);
+            if (n == sizeof request && request.kind == MP_REQUEST_KILL) kill_worker(request.tag);
+            else if (n == sizeof request) start_worker(&request, signals);
             else if (n >= 0 || errno != EINTR) end_server();
         }
     }
@@ -352,7 +357,6 @@ typedef int start_function(main_function *, int, char **, void (*)(void), void (
 int __libc_start_main(main_function *main, int argc, char **argv, void (*init)(void), void (*fini)(void), void (*rtld_fini)(void), void *stack_end);
 
 int __libc_start_main(main_function *main, int argc, char **argv, void (*init)(void), void (*fini)(void), void (*rtld_fini)(void), void *stack_end) {
-    saved_argc = argc;
     saved_argv = argv;
     for (char **variable = argv + argc + 1; *variable != NULL; variable++) {
         if (strncmp(*variable, SERVER_VARIABLE "=", sizeof SERVER_VARIABLE) == 0) main = server_main;

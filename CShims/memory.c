@@ -27,20 +27,9 @@ int mp_memory_map(int fd, uintptr_t address, size_t length) {
     return 0;
 }
 
-int mp_memory_unmap(uintptr_t address, size_t length) {
-    return munmap((void *)address, length) != 0 ? -errno : 0;
-}
-
 int mp_memory_commit(int fd, size_t offset, size_t length) {
     for (;;) {
         if (fallocate(fd, 0, (off_t)offset, (off_t)length) == 0) return 0;
-        if (errno != EINTR) return -errno;
-    }
-}
-
-int mp_memory_discard(int fd, size_t offset, size_t length) {
-    for (;;) {
-        if (fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)length) == 0) return 0;
         if (errno != EINTR) return -errno;
     }
 }

@@ -72,10 +72,18 @@ int mp_pidfd_reap(int pidfd, bool wait, struct mp_ending *ending) {
     return 1;
 }
 
+// Signals of a crash, which the Swift backtracer handles where it has been asked for.
+static bool is_backtraced(int signal) {
+    return signal == SIGSEGV || signal == SIGBUS || signal == SIGILL || signal == SIGTRAP || signal == SIGABRT || signal == SIGFPE
+        || signal == SIGQUIT;
+}
+
 void mp_signals_reset(bool ignore_interrupt) {
+    // A backtrace takes seconds and pages, for a crash that the host reports anyway.
+    bool backtraces = getenv("SWIFT_BACKTRACE") != NULL;
     // Real-time signals 32 and 33 belong to the C library, which refuses them: the result does not matter.
     for (int s = 1; s < NSIG; s++)
-        if (s != SIGKILL && s != SIGSTOP) signal(s, SIG_DFL);
+        if (s != SIGKILL && s != SIGSTOP && !(backtraces && is_backtraced(s))) signal(s, SIG_DFL);
     if (ignore_interrupt) mp_signals_ignore_interrupt();
     sigset_t none;
     sigemptyset(&none);
@@ -103,10 +111,6 @@ void mp_flush_standard(void) {
 
 void mp_flush_output(void) {
     if (__fpending(stdout) != 0) fflush(stdout);
-}
-
-void mp_backtraces_off(void) {
-    if (getenv("SWIFT_BACKTRACE") == NULL) setenv("SWIFT_BACKTRACE", "enable=no", 1);
 }
 
 // The value of a "Name:   123 kB" line of /proc/self/status, in bytes.

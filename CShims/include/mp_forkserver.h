@@ -21,6 +21,7 @@ void mp_arena_set(struct mp_arena arena);
 enum mp_request_kind {
     MP_REQUEST_FORK = 1,  ///< a worker forked from the server
     MP_REQUEST_EXEC = 2,  ///< a worker that starts the image anew
+    MP_REQUEST_KILL = 3,  ///< SIGKILL for the worker `tag`, by who can be sure of its pid
 };
 enum { MP_REQUEST_IGNORES_INTERRUPT = 1 };
 

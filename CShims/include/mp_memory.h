@@ -9,11 +9,8 @@
 int mp_memory_create(const char *label, size_t length);
 /// Maps all of `fd`, shared and writable, at exactly `address`: -EEXIST when anything is there already.
 int mp_memory_map(int fd, uintptr_t address, size_t length);
-int mp_memory_unmap(uintptr_t address, size_t length);
 /// Takes the memory for a range of the file now, so that using it later cannot fail.
 int mp_memory_commit(int fd, size_t offset, size_t length);
-/// Gives a range's memory back; it reads as zeros afterwards.
-int mp_memory_discard(int fd, size_t offset, size_t length);
 /// The machine's memory in bytes.
 uint64_t mp_memory_physical(void);
 

@@ -38,9 +38,6 @@ void mp_process_name(const char *name);
 void mp_flush_standard(void);
 void mp_flush_output(void);
 
-/// Keeps the Swift backtracer out of this process, unless SWIFT_BACKTRACE asks for it: it takes seconds and prints pages for a crash that the host reports anyway.
-void mp_backtraces_off(void);
-
 /// Caps private writable memory (RLIMIT_DATA) at what is used now plus `bytes`.
 int mp_limit_private_memory(uint64_t bytes);
 /// Private memory in use now (resident, anonymous), in bytes, or a negative errno value.

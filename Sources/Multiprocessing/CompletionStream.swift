@@ -175,15 +175,17 @@ final class CompletionStream<R: Sendable>: @unchecked Sendable {
 /// - Throws: `CancellationError` when the task is cancelled, ``TaskTimeout`` when `deadline` passes first.
 func suspend(until deadline: Deadline, _ register: (@escaping @Sendable () -> Void) -> Void) async throws {
     let resumption = Resumption()
+    var timer: Int?
+    if !deadline.isNever {
+        timer = CallbackThread.shared.perform(at: deadline) {
+            resumption.resume(.failure(TaskTimeout("There was no result in time. The work goes on.")))
+        }
+    }
+    defer { if let timer { CallbackThread.shared.cancel(timer) } }
     try await withTaskCancellationHandler {
         try await withCheckedThrowingContinuation { continuation in
             resumption.set(continuation)
             register { resumption.resume(.success(())) }
-            if !deadline.isNever {
-                CallbackThread.shared.perform(at: deadline) {
-                    resumption.resume(.failure(TaskTimeout("There was no result in time. The work goes on.")))
-                }
-            }
         }
     } onCancel: {
         resumption.resume(.failure(CancellationError()))

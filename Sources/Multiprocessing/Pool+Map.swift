@@ -6,7 +6,7 @@ extension Pool {
     /// Calls `function` with each of the inputs in the workers, and waits for all of them. Blocks the calling thread.
     ///
     /// Every input is a task of its own: a worker's death costs one of them.
-    /// - Parameter chunkSize: how many inputs a worker may take at a time; nil lets the pool choose. 1 or more.
+    /// - Parameter chunkSize: there for the sake of Python's; 1 or more. Inputs go to workers one by one whatever it is.
     /// - Returns: the results, in the order of the inputs.
     /// - Throws: the error of the first input, in their order, whose call failed, once all have ended; ``UsageError`` for a `chunkSize` below 1.
     public func map<A: Codable & Sendable, R: Codable & Sendable>(
@@ -85,14 +85,17 @@ extension Future {
 
     /// A future that ends when all of `parts` have, with what `combine` makes of them.
     convenience init<Part>(allOf parts: [Future<Part>], combine: @escaping @Sendable ([Future<Part>]) throws -> Output) {
-        let core = TaskCore(cancelParts: { parts.reduce(false) { $1.cancel() || $0 } })
+        let core = TaskCore(cancelParts: { for part in parts { part.cancel() } })
         let remaining = Countdown(parts.count)
         if parts.isEmpty { core.complete(.made(())) }
         for part in parts {
             part.core.whenComplete { _ in if remaining.countDown() { core.complete(.made(())) } }
         }
         // Decoding is left to whoever asks for the value.
-        self.init(core) { _ in try combine(parts) }
+        self.init(core) { outcome in
+            if case .failure(let error) = outcome { throw error }
+            return try combine(parts)
+        }
     }
 }
 

@@ -78,6 +78,6 @@ public nonisolated(nonsending) func withPool<T>(
 extension WorkerPool {
     /// As `join()`, without blocking a thread.
     func waitForEnd() async {
-        await withCheckedContinuation { continuation in end.whenComplete { _ in continuation.resume() } }
+        await withCheckedContinuation { continuation in finished.whenComplete { _ in continuation.resume() } }
     }
 }

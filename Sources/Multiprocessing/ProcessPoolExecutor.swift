@@ -37,10 +37,10 @@ public final class ProcessPoolExecutor: Sendable {
         if wait { core.join() } else { core.finishBeforeExit() }
     }
 
-    /// Ends every future that has none yet as cancelled, and the workers by SIGTERM; those that ignore it are killed.
+    /// Ends every future that has none yet as cancelled, and the workers by SIGTERM; those that are still there after a second
+    /// are killed.
     public func terminateWorkers() {
-        core.signalWorkers(SIGTERM)
-        core.terminate()
+        core.terminate(grace: .seconds(1))
     }
 
     /// Ends every future that has none yet as cancelled, and the workers by SIGKILL.

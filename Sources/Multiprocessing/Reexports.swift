@@ -13,3 +13,4 @@
 @_exported public import struct WorkerSupervision.WorkerConfiguration
 @_exported public import struct WorkerSupervision.WorkerTerminated
 @_exported public import enum SystemLayer.TerminationStatus
+@_exported public import struct SystemLayer.SystemError

@@ -7,12 +7,5 @@ package struct FileDescriptor: ~Copyable, Sendable {
     /// Takes over `number`: nobody else closes it from here on.
     package init(owning number: Int32) { self.number = number }
 
-    /// Hands the descriptor back, open.
-    package consuming func release() -> Int32 {
-        let number = number
-        discard self
-        return number
-    }
-
     deinit { _ = close(number) }
 }

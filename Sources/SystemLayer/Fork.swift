@@ -14,8 +14,6 @@ package func forkProcess() throws(SystemError) -> ProcessDescriptor? {
 /// What a worker does to its process.
 package enum ThisProcess {
     package static func ignoreInterrupt() { mp_signals_ignore_interrupt() }
-    package static func setName(_ name: String) { mp_process_name(name) }
-    package static func turnOffBacktraces() { mp_backtraces_off() }
 
     /// Writes out what has been printed, so that it is seen before what comes of it.
     package static func flushOutput() { mp_flush_output() }

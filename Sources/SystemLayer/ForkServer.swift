@@ -7,6 +7,8 @@ package enum ForkServerReply {
     case failed(SystemError)
     case started(tag: UInt64, ProcessDescriptor)
     case notStarted(tag: UInt64, SystemError)
+    /// It runs, but this process has no descriptor left to watch it by.
+    case unwatchable(tag: UInt64)
     case ended(tag: UInt64, TerminationStatus)
 }
 
@@ -51,6 +53,14 @@ package final class ForkServer: Sendable {
         try check(mp_server_request(socket, &request), "asking the fork server for a worker")
     }
 
+    /// Has the server kill a worker, whose parent it is.
+    package func kill(tag: UInt64) throws(SystemError) {
+        var request = mp_request()
+        request.kind = UInt32(MP_REQUEST_KILL.rawValue)
+        request.tag = tag
+        try check(mp_server_request(socket, &request), "asking the fork server to end a worker")
+    }
+
     /// Waits for the next reply; nil when the server is gone.
     package func receive() throws(SystemError) -> ForkServerReply? {
         var reply = mp_reply()
@@ -60,10 +70,8 @@ package final class ForkServer: Sendable {
         case UInt32(MP_REPLY_READY.rawValue):
             return reply.error == 0 ? .ready : .failed(SystemError(code: reply.error, call: "mapping the shared memory in the fork server"))
         case UInt32(MP_REPLY_STARTED.rawValue):
-            guard reply.error == 0, pidfd >= 0 else {
-                return .notStarted(
-                    tag: reply.tag, SystemError(code: reply.error == 0 ? EMFILE : reply.error, call: "forking a worker"))
-            }
+            if reply.error != 0 { return .notStarted(tag: reply.tag, SystemError(code: reply.error, call: "forking a worker")) }
+            guard pidfd >= 0 else { return .unwatchable(tag: reply.tag) }
             return .started(tag: reply.tag, ProcessDescriptor(owning: pidfd, processIdentifier: reply.pid))
         default:
             return .ended(tag: reply.tag, reply.exited != 0 ? .exited(reply.code) : .signaled(reply.code))

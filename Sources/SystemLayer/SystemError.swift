@@ -1,18 +1,29 @@
 import Glibc
 
 /// A system call that failed: which one, and the kernel's reason.
-package struct SystemError: Error, Sendable, Hashable, CustomStringConvertible {
+public struct SystemError: Error, Sendable, Hashable, Codable, CustomStringConvertible {
     /// An `errno` value.
-    package let code: Int32
+    public let code: Int32
     /// The call that failed, and on what.
-    package let call: String
+    public let call: String
 
     package init(code: Int32, call: String) {
         self.code = code
         self.call = call
     }
 
-    package var description: String { "\(call): \(String(cString: strerror(code))) (errno \(code))" }
+    /// The call, the kernel's reason, and what to do where that is known.
+    public var description: String {
+        let advice =
+            switch code {
+            case EMFILE: " Close descriptors, or raise the limit on them (ulimit -n)."
+            case ENFILE: " The machine has no descriptors left: close some, or raise fs.file-max."
+            case EAGAIN: " End processes or threads, or raise the limit on them (ulimit -u; pids.max of the cgroup)."
+            case ENOMEM: " Free memory, or start fewer processes."
+            default: ""
+            }
+        return "\(call): \(String(cString: strerror(code))) (errno \(code)).\(advice)"
+    }
 }
 
 /// Turns the shim's convention, a negative errno value on failure, into a thrown ``SystemError``.

@@ -104,7 +104,9 @@ package final class ChildCore: @unchecked Sendable {
                 return endedEarly
             }
             early?(descriptor.processIdentifier)
-            if let timeout = configuration.taskTimeout { monitor.perform(at: Deadline(after: timeout)) { [weak self] in self?.timeOut() } }
+            if let timeout = configuration.taskTimeout {
+                monitor.perform(at: Deadline(after: timeout), for: self) { [weak self] in self?.timeOut() }
+            }
         } catch {
             made?.free()
             ProcessTable.reclaim(identity, in: arena)
@@ -124,6 +126,7 @@ package final class ChildCore: @unchecked Sendable {
         let (state, payload) = launch.takeOutcome()
         ProcessTable.reclaim(launch.identity, in: launch.arena)
         launch.free()
+        if configuration.taskTimeout != nil { ProcessMonitor.existing?.cancelTimers(of: self) }
         let complete: @Sendable (Int32) -> Void = { self.complete(state, payload, status, processIdentifier: $0) }
         let processIdentifier: Int32? = lock.withLock {
             retained = []

@@ -8,7 +8,10 @@ package enum ForkGuard {
     private nonisolated(unsafe) static var others: [(lock: HostLock, forget: @Sendable () -> Void)] = []  // guarded by `lock`
 
     /// Has `lock` held across forks, and `forget` called in each child while it is, to drop what is its parent's alone.
-    package static func add(_ other: HostLock, forget: @escaping @Sendable () -> Void) { lock.withLock { others.append((other, forget)) } }
+    package static func add(_ other: HostLock, forget: @escaping @Sendable () -> Void) {
+        // Once: a forked child has its parent's list, and a lock is not taken twice.
+        lock.withLock { if !others.contains(where: { $0.lock === other }) { others.append((other, forget)) } }
+    }
 
     /// - Returns: nil in the child, which is known as `identity` from then on.
     static func fork(as identity: ProcessIdentity, in arena: Arena) -> Result<ProcessDescriptor?, SystemError> {

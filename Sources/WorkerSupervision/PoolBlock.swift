@@ -19,13 +19,6 @@ struct PoolBlock: @unchecked Sendable {
         var memoryLimit: UInt64 = 0
     }
 
-    struct WorkerLine: BitwiseCopyable {
-        /// A futex word: 1 when the worker has been called.
-        var called: UInt32 = 0
-        /// 0 until the worker is ready for tasks, then 1; 2 when it has decided to leave.
-        var phase: UInt32 = 0
-    }
-
     /// A slot's contents beside its word; the small arguments and the small result follow.
     struct SlotFields: BitwiseCopyable {
         /// The function's description.
@@ -100,7 +93,9 @@ struct PoolBlock: @unchecked Sendable {
     func finished(_ i: Int) -> UnsafeMutablePointer<Atomic<UInt64>> { arena.word(offset + Self.finished + i * 8) }
 
     private func workerLine(_ i: Int) -> Int { offset + Self.headerBytes + i * Self.workerBytes }
+    /// 1 when the worker has been called.
     func called(_ worker: Int) -> FutexWord { arena.word32(workerLine(worker)) }
+    /// 0 until the worker is ready for tasks, then 1; 2 when it has decided to leave.
     func phase(_ worker: Int) -> FutexWord { arena.word32(workerLine(worker) + 4) }
 
     private var queueOffset: Int { offset + Self.headerBytes + workers * Self.workerBytes }

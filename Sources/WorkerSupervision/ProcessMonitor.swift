@@ -17,7 +17,7 @@ package final class ProcessMonitor: @unchecked Sendable {
     private let lock = HostLock()
     private let wakeUp: WakeUp
     private var commands: [@Sendable (ProcessMonitor) -> Void] = []
-    private var timers: [(deadline: Deadline, body: @Sendable () -> Void)] = []
+    private var timers: [(owner: ObjectIdentifier, deadline: Deadline, body: @Sendable () -> Void)] = []
     private var served: [UInt64: Child] = [:]
     private var forked: [Child] = []
     private var nextTag: UInt64 = 1
@@ -75,6 +75,8 @@ package final class ProcessMonitor: @unchecked Sendable {
             // Unless the monitor has noticed the server's end first, and answered.
             if let child = lock.withLock({ served.removeValue(forKey: tag) }) { child.started?(.failure(error)) }
         }
+        // A server that is stuck is no server. Its end answers every request.
+        if !reply.isThere(by: Deadline(after: .seconds(30))) { server.process.send(signal: SIGKILL) }
         return try reply.wait()
     }
 
@@ -128,7 +130,16 @@ package final class ProcessMonitor: @unchecked Sendable {
     }
 
     /// Calls `body`, which must be quick, once `deadline` has passed.
-    func perform(at deadline: Deadline, _ body: @escaping @Sendable () -> Void) { perform { $0.timers.append((deadline, body)) } }
+    func perform(at deadline: Deadline, for owner: AnyObject, _ body: @escaping @Sendable () -> Void) {
+        let owner = ObjectIdentifier(owner)
+        perform { $0.timers.append((owner, deadline, body)) }
+    }
+
+    /// Forgets what was to be called for `owner`.
+    func cancelTimers(of owner: AnyObject) {
+        let owner = ObjectIdentifier(owner)
+        perform { monitor in monitor.timers.removeAll { $0.owner == owner } }
+    }
 
     /// Ends every process that this one has started, and waits for that. None is started afterwards.
     func stop() {
@@ -172,9 +183,11 @@ package final class ProcessMonitor: @unchecked Sendable {
     }
 
     private func runTimers() {
-        let due = timers.filter { $0.deadline.hasPassed }
+        // One look at the clock: what passes between two would be removed and not run.
+        let now = Deadline(after: .zero)
+        let due = timers.filter { $0.deadline <= now }
         guard !due.isEmpty else { return }
-        timers.removeAll { $0.deadline.hasPassed }
+        timers.removeAll { $0.deadline <= now }
         for timer in due { timer.body() }
     }
 
@@ -197,8 +210,13 @@ package final class ProcessMonitor: @unchecked Sendable {
             child?.started?(.success(descriptor))
         case .notStarted(let tag, let error):
             lock.withLock { served.removeValue(forKey: tag) }?.started?(.failure(error))
+        case .unwatchable(let tag):
+            // It must not run. Whoever has asked for it is told once it has ended.
+            try? server.kill(tag: tag)
         case .ended(let tag, let status):
-            lock.withLock { served.removeValue(forKey: tag) }?.ended(status)
+            guard let child = lock.withLock({ served.removeValue(forKey: tag) }) else { return }
+            if child.descriptor != nil { return child.ended(status) }
+            child.started?(.failure(SystemError(code: EMFILE, call: "watching a worker")))
         case .ready, .failed:
             break
         }
@@ -211,7 +229,8 @@ package final class ProcessMonitor: @unchecked Sendable {
             defer { served = [:] }
             return served
         }
-        _ = server.process.reap(wait: false)
+        if !server.process.waitForEnd(milliseconds: 1000) { server.process.send(signal: SIGKILL) }
+        _ = server.process.reap(wait: true)
         for child in orphans.values {
             guard let descriptor = child.descriptor else {
                 child.started?(.failure(SystemError(code: EPIPE, call: "starting a worker, because the fork server has ended")))
@@ -236,6 +255,12 @@ private final class Reply<Value: Sendable>: @unchecked Sendable {
         value = result
         word.pointee.store(1, ordering: .releasing)
         word.wakeAll()
+    }
+
+    /// Waits for the answer until `deadline` at most. Returns whether it is there.
+    func isThere(by deadline: Deadline) -> Bool {
+        while word.pointee.load(ordering: .acquiring) == 0 { if !word.wait(while: 0, until: deadline) { return false } }
+        return true
     }
 
     func wait() throws -> Value {

@@ -24,24 +24,33 @@ package final class TaskCore: @unchecked Sendable {
     var retained: [AnyObject] = []
     var attempts = 1
     /// Cancels what the work consists of, for work that no pool runs by itself.
-    private let cancelParts: (@Sendable () -> Bool)?
+    private let cancelParts: (@Sendable () -> Void)?
 
-    package init(cancelParts: (@Sendable () -> Bool)? = nil) { self.cancelParts = cancelParts }
+    package init(cancelParts: (@Sendable () -> Void)? = nil) { self.cancelParts = cancelParts }
 
     deinit { state.deallocate() }
 
     /// The outcome, once there is one that the host knows of.
     package var outcome: Outcome? { state.pointee.load(ordering: .acquiring) & Self.done != 0 ? result : nil }
 
+    /// The pool, in the process that it belongs to. In a forked copy, whatever is done to the task would be done to the parent's.
+    private var hostPool: WorkerPool? { pool.flatMap { (try? $0.checkHost()) == nil ? nil : $0 } }
+    /// Why this copy of a parent's task will never have an outcome, if it is one.
+    private var foreignness: Outcome? {
+        guard let pool else { return nil }
+        do { try pool.checkHost() } catch { return .failure(error) }
+        return nil
+    }
+
     /// Whether there is an outcome; takes it out of the worker's hands where it lies there.
     package var isDone: Bool {
         if outcome != nil { return true }
-        pool?.drainIfFinished(self)
+        hostPool?.drainIfFinished(self)
         return outcome != nil
     }
 
     /// Whether a worker is on it now.
-    package var isRunning: Bool { outcome == nil && pool?.isRunning(self) == true }
+    package var isRunning: Bool { outcome == nil && hostPool?.isRunning(self) == true }
 
     /// Gives it its outcome, unless it has one. Never blocks, runs no user code.
     /// - Returns: whether this was the one.
@@ -65,13 +74,14 @@ package final class TaskCore: @unchecked Sendable {
             if result == nil { handlers.append(handler) }
             return result
         }
-        if let known { return handler(known) }
+        if let known = known ?? foreignness { return handler(known) }
         pool?.supervise(self)
     }
 
     /// Waits for the outcome.
     /// - Returns: nil when `deadline` passes first.
     package func wait(until deadline: Deadline) -> Outcome? {
+        if outcome == nil, let foreignness { return foreignness }
         var spins = pool?.spinsForResult ?? 0
         while true {
             if let outcome { return outcome }
@@ -102,17 +112,21 @@ package final class TaskCore: @unchecked Sendable {
 
     /// Says that nobody will ask for the outcome: it is taken out when it comes, so that neither it nor what it refers to stays in shared memory.
     package func abandon() {
-        guard outcome == nil, let pool, (try? pool.checkHost()) != nil else { return }
-        pool.supervise(self)
+        if outcome == nil { hostPool?.supervise(self) }
     }
 
     /// Drops the work if no worker has taken it yet.
-    package func cancelIfPending() { _ = pool?.giveUp(self, CancellationError(), running: false) }
+    package func cancelIfPending() { _ = hostPool?.giveUp(self, CancellationError(), running: false) }
 
     /// Gives the work up: what waits is dropped, and a worker that is on it is killed and replaced.
     /// - Returns: false when it was done already.
     package func cancel(_ error: any Error = CancellationError()) -> Bool {
-        if let cancelParts { return cancelParts() }
+        if let cancelParts {
+            guard complete(.failure(error)) else { return false }
+            cancelParts()
+            return true
+        }
+        if foreignness != nil { return false }
         return pool?.giveUp(self, error) ?? complete(.failure(error))
     }
 }

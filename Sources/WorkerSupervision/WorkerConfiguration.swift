@@ -5,8 +5,9 @@ public enum StartMethod: Sendable, Hashable {
     /// Forked from a clean, single-threaded server, which is this program's own image started anew. Fast, and nothing that the host's threads do can break
     /// it. Sees no state of the host, and a function that captures anything cannot run in it.
     case forkServer
-    /// A copy of the calling process. Its function may capture anything. Only the calling thread exists in the copy: locks that other threads hold stay
-    /// locked, and Swift concurrency does not work in it.
+    /// A copy of the calling process. Its function may capture anything. Only one thread exists in the copy, and it is not the caller's: locks that other
+    /// threads hold at that moment stay locked for ever, those of the Swift runtime included, thread-local values are gone, and Swift concurrency does
+    /// not work in it. For programs with few threads.
     case fork
     /// This program's image, started anew for each worker: as clean as ``forkServer``, with memory laid out afresh, and slower.
     case spawn

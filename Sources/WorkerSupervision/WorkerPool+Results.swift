@@ -118,7 +118,7 @@ extension WorkerPool {
     /// in its place: so while it is, under the lock, the worker there is the right one.
     private func killWorker(_ index: Int, condemnedIn task: TaskCore) {
         lock.withLock {
-            if word(of: task)?.phase == .condemned { workers[index].descriptor?.send(signal: SIGKILL) }
+            if word(of: task)?.phase == .condemned { workers[index].descriptor?.send(signal: endingSignal) }
         }
     }
 

@@ -23,7 +23,9 @@ extension WorkerPool {
                 }
                 if lock.withLock({ workers.allSatisfy { $0.descriptor == nil } }) { break }
                 // One may have been started while the others were killed.
-                if leaveBy.hasPassed || lock.withLock({ isTerminated }) { killWorkers() }
+                let (isTerminated, killBy) = lock.withLock { (self.isTerminated, self.killBy) }
+                if leaveBy.hasPassed || (isTerminated && killBy.hasPassed) { killWorkers() }
+                if isTerminated, !killBy.hasPassed { next = min(next, killBy) }
                 next = min(next, leaveBy.hasPassed ? Deadline(after: .milliseconds(100)) : leaveBy)
             }
             next = min(next, lock.withLock { workers.compactMap(\.restart).min() } ?? .never)
@@ -71,8 +73,10 @@ extension WorkerPool {
     private func expireDeadlines() -> Deadline {
         let (expired, next): ([(task: TaskCore, error: TaskTimeout)], Deadline) = lock.withLock {
             deadlines.removeAll { $0.task.outcome != nil }
-            let expired = deadlines.filter { $0.deadline.hasPassed }.map { (task: $0.task, error: $0.error) }
-            deadlines.removeAll { $0.deadline.hasPassed }
+            // One look at the clock: what passes between two would be removed and not given up.
+            let now = Deadline(after: .zero)
+            let expired = deadlines.filter { $0.deadline <= now }.map { (task: $0.task, error: $0.error) }
+            deadlines.removeAll { $0.deadline <= now }
             return (expired, deadlines.map(\.deadline).min() ?? .never)
         }
         for (task, error) in expired { _ = giveUp(task, error) }
@@ -129,8 +133,10 @@ extension WorkerPool {
     }
 
     /// Gives up every task, and kills every worker.
-    package func terminate() {
+    /// - Parameter grace: how long workers have after SIGTERM; nil: SIGKILL at once.
+    package func terminate(grace: Duration? = nil) {
         guard isHost, finished.outcome == nil else { return }
+        if let grace { lock.withLock { killBy = Deadline(after: grace) } }
         end(refusing: PoolError.shutDown, tasks: CancellationError())
     }
 
@@ -165,10 +171,7 @@ extension WorkerPool {
         for descriptor in lock.withLock({ workers.compactMap(\.descriptor) }) { descriptor.send(signal: signal) }
     }
 
-    private func killWorkers() { signalWorkers(SIGKILL) }
-
-    /// Completes when the pool has ended.
-    package var end: TaskCore { finished }
+    private func killWorkers() { signalWorkers(lock.withLock { endingSignal }) }
 
     /// Waits until the pool has ended, which it does only after ``close()`` or ``terminate()``.
     package func join() { _ = finished.wait(until: .never) }

@@ -30,13 +30,16 @@ extension WorkerPool {
         var launch: LaunchBlock?
         do {
             let monitor = try ProcessMonitor.shared()
+            // A copy of this process starts where that is now.
+            let isCopy = configuration.startMethod == .fork
             let made = try LaunchBlock(in: arena)
             launch = made
             made.header.pointee.role = LaunchBlock.Role.poolWorker.rawValue
             (made.header.pointee.slot, made.header.pointee.generation) = (identity.slot, identity.generation)
             (made.header.pointee.pool, made.header.pointee.index) = (block.offset, index)
             try made.setSettings(
-                WorkerSettings(configuration, processors: placements[index], directory: monitor.mustBeTold(directory) ? directory : nil))
+                WorkerSettings(
+                    configuration, processors: placements[index], directory: isCopy || monitor.mustBeTold(directory) ? directory : nil))
             let retained = try initializer?.prepare(made) ?? []
             block.phase(index).pointee.store(0, ordering: .releasing)
             let ended: @Sendable (TerminationStatus) -> Void = { [weak self] status in
@@ -124,7 +127,7 @@ extension WorkerPool {
 
     func restartWorkers() {
         for index in 0..<block.workers {
-            let isDue = lock.withLock { workers[index].restart.map { $0.hasPassed || $0 <= Deadline(after: .zero) } ?? false }
+            let isDue = lock.withLock { workers[index].restart.map { $0.hasPassed } ?? false }
             guard isDue else { continue }
             do {
                 try startWorker(index)

@@ -1,4 +1,5 @@
 package import BinaryCoding
+import Glibc
 import MachineTopology
 import SharedState
 import Synchronization
@@ -32,8 +33,12 @@ package final class WorkerPool: @unchecked Sendable {
     var events: [Event] = []
     /// Tasks that are to end by a certain time.
     var deadlines: [(deadline: Deadline, task: TaskCore, error: TaskTimeout)] = []
+    /// Until when a pool that is being terminated asks its workers to end, before it kills them.
+    var killBy = Deadline(instant: 0)
+    /// What workers are ended with. Under the lock.
+    var endingSignal: Int32 { killBy.hasPassed ? SIGKILL : SIGTERM }
     /// Set once every worker has ended and none will be started.
-    let finished = TaskCore()
+    package let finished = TaskCore()
     /// How often a thread looks for a result before it sleeps.
     let spinsForResult: Int
 
@@ -129,9 +134,6 @@ package final class WorkerPool: @unchecked Sendable {
         }
     }
 
-    package var size: Int { block.workers }
-    package var processIdentifiers: [Int32] { lock.withLock { workers.compactMap { $0.descriptor?.processIdentifier } } }
-
     // MARK: Submitting
 
     /// Submits a call of `invocation`'s function. Blocks only while as many tasks as there are slots have no outcome.
@@ -144,6 +146,7 @@ package final class WorkerPool: @unchecked Sendable {
         _ encodeArguments: (ByteWriter) throws -> Void
     ) -> TaskCore {
         let task = TaskCore()
+        let deadline = timeout.map { (Deadline(after: $0), $0) }
         do {
             try checkHost()
             let function = try FunctionCatalog.entry(for: invocation, in: arena)
@@ -164,7 +167,7 @@ package final class WorkerPool: @unchecked Sendable {
             (fields.argumentsBytes, fields.argumentsBlock) = writer.relinquish()
             block.fields(slot).pointee = fields
             block.claimedAt(slot).pointee.store(0, ordering: .relaxed)
-            try publish(task, in: slot, isSupervised: isSupervised, deadline: timeout.map { (Deadline(after: $0), $0) })
+            try publish(task, in: slot, isSupervised: isSupervised, deadline: deadline)
         } catch {
             task.complete(.failure(error))
         }
@@ -179,7 +182,8 @@ package final class WorkerPool: @unchecked Sendable {
                     freeSlots.append(slot)
                     throw refusal
                 }
-                let use = uses[slot] &+ 1
+                // Never 0, which means that the task was not submitted.
+                let use = max(1, uses[slot] &+ 1)
                 task.slot = slot
                 task.use = use
                 let word = SlotWord(.ready, use: use, flags: isSupervised ? SlotWord.supervised : 0)
