@@ -1,4 +1,5 @@
 internal import Glibc
+internal import SystemLayer
 
 /// The kernel's files (/sys, /proc) below a root, which is "/" but for tests that bring a machine of their own.
 struct SystemFiles {
@@ -11,22 +12,7 @@ struct SystemFiles {
 
     /// The contents of a file, or nil if it cannot be read: files in /sys come and go with kernels and architectures, so
     /// whoever asks has a fallback, and which error it was makes no difference to it.
-    func text(_ path: String) -> String? {
-        let descriptor = open(root + path, O_RDONLY | O_CLOEXEC)
-        guard descriptor >= 0 else { return nil }
-        defer { close(descriptor) }
-        var bytes: [UInt8] = []
-        // Most of these files are a few bytes; mountinfo can be some pages.
-        return withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 4096) { buffer in
-            while true {
-                let count = read(descriptor, buffer.baseAddress, buffer.count)
-                if count < 0 && errno == EINTR { continue }
-                if count < 0 { return nil }
-                if count == 0 { return String(decoding: bytes, as: UTF8.self) }
-                bytes.append(contentsOf: UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(buffer)[..<count]))
-            }
-        }
-    }
+    func text(_ path: String) -> String? { textOfSmallFile(root + path) }
 
     func line(_ path: String) -> Substring? {
         text(path).map { trimmed($0[...]) }

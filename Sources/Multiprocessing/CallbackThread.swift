@@ -63,7 +63,7 @@ final class CallbackThread: @unchecked Sendable {
     private func runOnce() -> Bool {
         let bodies = lock.withLock {
             // One look at the clock: what passes between two would be removed and not run.
-            let now = Deadline(after: .zero)
+            let now = Deadline.now
             let due = timers.filter { $0.deadline <= now }.map(\.body)
             timers.removeAll { $0.deadline <= now }
             defer { queue = [] }

@@ -57,9 +57,15 @@ struct ObjectBlock {
 
     private func holderWord(_ i: Int) -> UnsafeMutablePointer<Atomic<UInt64>> { arena.word(offset + Self.holders + i * 8) }
 
+    /// The word and the bit in it that say whether a process holds the object.
+    private func hold(of identity: ProcessIdentity) -> (word: UnsafeMutablePointer<Atomic<UInt64>>, bit: UInt64) {
+        (holderWord(Int(identity.slot) / 64), 1 << (UInt64(identity.slot) % 64))
+    }
+
     /// Only on behalf of, or for, a process to which somebody who holds the object has given it.
     func addHolder(_ identity: ProcessIdentity) {
-        holderWord(Int(identity.slot) / 64).pointee.bitwiseOr(1 << (UInt64(identity.slot) % 64), ordering: .acquiringAndReleasing)
+        let hold = hold(of: identity)
+        hold.word.pointee.bitwiseOr(hold.bit, ordering: .acquiringAndReleasing)
         // Whoever is looking for holders right now may have passed this one: let its attempt to free fail.
         word.pointee.wrappingAdd(1 << 32, ordering: .acquiringAndReleasing)
     }
@@ -68,7 +74,8 @@ struct ObjectBlock {
     func removeHolder(_ identity: ProcessIdentity) {
         // Found while it is sure to be there.
         let word = word
-        holderWord(Int(identity.slot) / 64).pointee.bitwiseAnd(~(1 << (UInt64(identity.slot) % 64)), ordering: .acquiringAndReleasing)
+        let hold = hold(of: identity)
+        hold.word.pointee.bitwiseAnd(~hold.bit, ordering: .acquiringAndReleasing)
         freeUnlessHeld(word)
     }
 
@@ -85,10 +92,11 @@ struct ObjectBlock {
     /// what is read there is worth something only if the block has not changed meanwhile, and nothing is written before that is known.
     func removeHold(ofDead identity: ProcessIdentity) {
         let word = word
+        let hold = hold(of: identity)
         while true {
             let state = BlockWord(rawValue: word.pointee.load(ordering: .acquiring))
             guard state.kind == .object else { return }
-            let isHeld = holderWord(Int(identity.slot) / 64).pointee.load(ordering: .acquiring) & 1 << (UInt64(identity.slot) % 64) != 0
+            let isHeld = hold.word.pointee.load(ordering: .acquiring) & hold.bit != 0
             let isOrphan = !isHeld && (0..<Self.holderWords).allSatisfy { holderWord($0).pointee.load(ordering: .acquiring) == 0 }
             guard word.pointee.load(ordering: .acquiring) == state.rawValue else { continue }
             // The object stays as long as this hold does.

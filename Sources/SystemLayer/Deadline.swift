@@ -22,6 +22,7 @@ package struct Deadline: Sendable, Comparable {
 
     package init(instant: UInt64) { self.instant = instant }
 
+    package static var now: Deadline { Deadline(instant: monotonicNow()) }
     package static let never = Deadline(instant: .max)
 
     /// `timeout` from now; `nil` is never.

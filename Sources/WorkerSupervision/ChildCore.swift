@@ -66,17 +66,13 @@ package final class ChildCore: @unchecked Sendable {
     }
 
     private func startProcess() throws {
-        let placement: [Int]? =
-            if case .none = configuration.pinning { nil } else { try placements(for: configuration.pinning, workers: 1, on: .current)[0] }
-        try configuration.memoryPolicy.check(on: .current)
+        let placement = try configuration.placements(workers: 1)[0]
         let arena = try Arena.current()
         let identity = try ProcessTable.enter(parent: CurrentProcess.identity(in: arena), in: arena)
         var made: LaunchBlock?
         do {
-            let launch = try LaunchBlock(in: arena)
+            let launch = try LaunchBlock(.child, for: identity, in: arena)
             made = launch
-            launch.header.pointee.role = LaunchBlock.Role.child.rawValue
-            (launch.header.pointee.slot, launch.header.pointee.generation) = (identity.slot, identity.generation)
             let monitor = try ProcessMonitor.shared()
             let directory = ThisProcess.directory
             try launch.setSettings(

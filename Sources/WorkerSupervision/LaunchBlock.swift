@@ -48,10 +48,13 @@ struct LaunchBlock: @unchecked Sendable {
     let arena: Arena
     let offset: Int
 
-    init(in arena: Arena) throws {
+    init(_ role: Role, for identity: ProcessIdentity, in arena: Arena) throws {
         self.arena = arena
         offset = try arena.allocate(Self.inline + Self.inlineBytes)
-        header.pointee = Header()
+        var header = Header()
+        header.role = role.rawValue
+        (header.slot, header.generation) = (identity.slot, identity.generation)
+        self.header.pointee = header
         arena.word32(offset + Self.state).pointee.store(0, ordering: .releasing)
     }
 

@@ -184,7 +184,7 @@ package final class ProcessMonitor: @unchecked Sendable {
 
     private func runTimers() {
         // One look at the clock: what passes between two would be removed and not run.
-        let now = Deadline(after: .zero)
+        let now = Deadline.now
         let due = timers.filter { $0.deadline <= now }
         guard !due.isEmpty else { return }
         timers.removeAll { $0.deadline <= now }

@@ -92,4 +92,12 @@ public struct WorkerConfiguration: Sendable {
                 "\"\(name)\" cannot be the name of a variable.")
         }
     }
+
+    /// The processors of each of `count` workers; nil where a worker may run on any. Reads the machine only where something is asked of it.
+    /// - Throws: `PlacementError` for processors and memory nodes that there are not.
+    func placements(workers count: Int) throws -> [[Int]?] {
+        try memoryPolicy.check(on: .current)
+        if case .none = pinning { return Array(repeating: nil, count: count) }
+        return try MachineTopology.placements(for: pinning, workers: count, on: .current)
+    }
 }

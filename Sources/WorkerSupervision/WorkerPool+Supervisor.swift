@@ -74,7 +74,7 @@ extension WorkerPool {
         let (expired, next): ([(task: TaskCore, error: TaskTimeout)], Deadline) = lock.withLock {
             deadlines.removeAll { $0.task.outcome != nil }
             // One look at the clock: what passes between two would be removed and not given up.
-            let now = Deadline(after: .zero)
+            let now = Deadline.now
             let expired = deadlines.filter { $0.deadline <= now }.map { (task: $0.task, error: $0.error) }
             deadlines.removeAll { $0.deadline <= now }
             return (expired, deadlines.map(\.deadline).min() ?? .never)
@@ -120,8 +120,7 @@ extension WorkerPool {
         }
         // Also what nobody waits for has to be seen to its end now.
         for task in remaining { supervise(task) }
-        block.space.pointee.wrappingAdd(1, ordering: .sequentiallyConsistent)
-        block.space.wakeAll()
+        block.announceSpace()
         block.callSupervisor()
     }
 
@@ -160,18 +159,15 @@ extension WorkerPool {
         }
         for task in remaining { _ = giveUp(task, error) }
         killWorkers()
-        block.space.pointee.wrappingAdd(1, ordering: .sequentiallyConsistent)
-        block.space.wakeAll()
+        block.announceSpace()
         block.callSupervisor()
     }
 
-    /// Signals every worker.
-    package func signalWorkers(_ signal: Int32) {
-        guard isHost else { return }
-        for descriptor in lock.withLock({ workers.compactMap(\.descriptor) }) { descriptor.send(signal: signal) }
+    /// Ends every worker, by SIGTERM while a pool that is being terminated is patient, else by SIGKILL.
+    private func killWorkers() {
+        let (signal, descriptors) = lock.withLock { (endingSignal, workers.compactMap(\.descriptor)) }
+        for descriptor in descriptors { descriptor.send(signal: signal) }
     }
-
-    private func killWorkers() { signalWorkers(lock.withLock { endingSignal }) }
 
     /// Waits until the pool has ended, which it does only after ``close()`` or ``terminate()``.
     package func join() { _ = finished.wait(until: .never) }

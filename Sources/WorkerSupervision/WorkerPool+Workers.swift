@@ -32,10 +32,8 @@ extension WorkerPool {
             let monitor = try ProcessMonitor.shared()
             // A copy of this process starts where that is now.
             let isCopy = configuration.startMethod == .fork
-            let made = try LaunchBlock(in: arena)
+            let made = try LaunchBlock(.poolWorker, for: identity, in: arena)
             launch = made
-            made.header.pointee.role = LaunchBlock.Role.poolWorker.rawValue
-            (made.header.pointee.slot, made.header.pointee.generation) = (identity.slot, identity.generation)
             (made.header.pointee.pool, made.header.pointee.index) = (block.offset, index)
             try made.setSettings(
                 WorkerSettings(
@@ -120,10 +118,7 @@ extension WorkerPool {
     }
 
     /// Whether workers that end are not replaced. Under the lock.
-    private var isLeaving: Bool {
-        if case .terminated = phase { return true }
-        return block.leave.pointee.load(ordering: .relaxed) != 0
-    }
+    private var isLeaving: Bool { isTerminated || block.leave.pointee.load(ordering: .relaxed) != 0 }
 
     func restartWorkers() {
         for index in 0..<block.workers {

@@ -72,12 +72,7 @@ package final class WorkerPool: @unchecked Sendable {
         guard count <= PoolBlock.mostWorkers else {
             throw UsageError("A pool has at most \(PoolBlock.mostWorkers) workers; \(count) were asked for.")
         }
-        if case .none = configuration.pinning {
-            placements = Array(repeating: nil, count: count)
-        } else {
-            placements = try MachineTopology.placements(for: configuration.pinning, workers: count, on: .current)
-        }
-        try configuration.memoryPolicy.check(on: .current)
+        placements = try configuration.placements(workers: count)
         let arena = try Arena.current()
         self.arena = arena
         host = CurrentProcess.identity(in: arena)
