@@ -18,10 +18,15 @@ struct OwnerLock: @unchecked Sendable {
     /// Blocks until the lock is taken.
     /// - Returns: true when its last owner died holding it.
     @discardableResult @inline(__always)
-    func lock(in arena: Arena) -> Bool { lock(until: .never, in: arena) == .takenFromDead }
+    func lock(in arena: Arena) -> Bool {
+        let token = ThreadRecords.currentToken(in: arena)
+        ThreadRecords.enter(offset)
+        if word.pointee.compareExchange(expected: 0, desired: token, ordering: .acquiringAndReleasing).exchanged { return false }
+        return lockSlowly(token, until: .never, in: arena) == .takenFromDead
+    }
 
     /// As ``lock(in:)``, until `deadline` at most.
-    @inline(__always)
+    // Not what ``lock(in:)`` calls: a deadline, even the one that is never, costs that path half as much again as the lock.
     func lock(until deadline: Deadline, in arena: Arena) -> ProcessSharedMutex.Attempt {
         let token = ThreadRecords.currentToken(in: arena)
         ThreadRecords.enter(offset)
