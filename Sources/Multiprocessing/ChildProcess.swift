@@ -47,8 +47,7 @@ public final class ChildProcess<Output: Sendable>: Sendable {
             }
         }
         self.init(body, name: name, configuration: configuration) { outcome in
-            try outcome.decoded { payload in try payload.withReader { try Invocation<repeat each Argument, Output>.decodeOutput(from: &$0) }
-            }
+            try outcome.decoded { try Invocation<repeat each Argument, Output>.decodeOutput(from: &$0) }
         }
     }
 

@@ -1,3 +1,4 @@
+import BinaryCoding
 import SystemLayer
 import WorkTransfer
 import WorkerSupervision
@@ -79,9 +80,10 @@ extension Outcome {
     fileprivate func pipe<R>(_ body: (Outcome) -> R) -> R { body(self) }
 
     /// What the worker has sent, decoded by `decode`.
-    func decoded<R>(_ decode: (Payload) throws -> R) throws -> R {
+    func decoded<R>(_ decode: (inout ByteReader) throws -> R) throws -> R {
         switch self {
-        case .value(let payload): return try decode(payload)
+        case .value(let payload): return try payload.withReader(decode)
+        case .small(let payload): return try payload.withReader(decode)
         case .error(let payload): throw payload.withReader { ErrorTransfer.decode(from: &$0) }
         case .failure(let error): throw error
         case .made(let value):

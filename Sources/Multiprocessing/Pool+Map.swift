@@ -1,5 +1,6 @@
 import Synchronization
 import SystemLayer
+import WorkTransfer
 import WorkerSupervision
 
 extension Pool {
@@ -13,7 +14,8 @@ extension Pool {
         _ inputs: some Sequence<A>, chunkSize: Int? = nil, _ function: @escaping @Sendable (A) throws -> R
     ) throws -> [R] {
         try check(chunkSize: chunkSize)
-        return try waitForAll(inputs.map { core.call(function, $0) })
+        return try core.mapAll(
+            inputs, Invocation(function), encode: Invocation<A, R>.encodeArguments, decode: Invocation<A, R>.decodeOutput)
     }
 
     /// Calls `function` with each of the inputs in the workers, and waits for all of them.
@@ -21,7 +23,7 @@ extension Pool {
         _ inputs: some Sequence<A>, chunkSize: Int? = nil, _ function: @escaping @Sendable (A) throws -> Void
     ) throws {
         try check(chunkSize: chunkSize)
-        _ = try waitForAll(inputs.map { core.callVoid(function, $0) })
+        _ = try core.mapAll(inputs, VoidInvocation(function), encode: VoidInvocation<A>.encodeArguments) { _ in }
     }
 
     /// As ``map(_:chunkSize:_:)``, without waiting. Cancelling the future cancels every call.

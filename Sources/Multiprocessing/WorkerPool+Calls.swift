@@ -11,9 +11,7 @@ extension WorkerPool {
         let core = submit(invocation, isSupervised: isSupervised, timeout: timeout) { writer in
             try Invocation<repeat each A, R>.encodeArguments(repeat each argument, to: writer)
         }
-        return Future(core) { outcome in
-            try outcome.decoded { payload in try payload.withReader { try Invocation<repeat each A, R>.decodeOutput(from: &$0) } }
-        }
+        return Future(core) { outcome in try outcome.decoded { try Invocation<repeat each A, R>.decodeOutput(from: &$0) } }
     }
 
     func callVoid<each A: Codable & Sendable>(

@@ -2,7 +2,7 @@ public import BinaryCoding
 package import SharedState
 
 /// A writer into a slot's own few bytes, and from there into a block of the arena when they do not suffice.
-public final class ArenaByteWriter: ByteWriter {
+public class ArenaByteWriter: ByteWriter {
     private let arena: Arena
     /// The block it has grown into, at an offset of the arena; 0 while the first memory holds everything.
     package private(set) var block = 0
@@ -27,6 +27,15 @@ public final class ArenaByteWriter: ByteWriter {
         for case let object as any SharedObject in retained { try append(object.handle) }
         return UInt32(retained.count)
     }
+
+    /// Starts over in other memory. What was written before has been handed over.
+    final func restart(in memory: UnsafeMutableRawBufferPointer) {
+        block = 0
+        reset(to: memory)
+    }
+
+    /// Lets go of the objects that were written, once somebody else holds them.
+    final func forget() { restart(in: UnsafeMutableRawBufferPointer(start: nil, count: 0)) }
 
     /// Frees what it has written.
     package func discard() {

@@ -40,10 +40,31 @@ package final class Payload: @unchecked Sendable {
     }
 }
 
+/// Up to 16 bytes that a worker has sent.
+package struct SmallPayload: BitwiseCopyable, Sendable {
+    private var words: (UInt64, UInt64)
+    private let count: Int
+
+    /// Copies `count` bytes, 16 at most, from memory of at least 16.
+    init(_ memory: UnsafeRawPointer, count: Int) {
+        words = memory.loadUnaligned(as: (UInt64, UInt64).self)
+        self.count = count
+    }
+
+    package func withReader<R>(_ body: (inout ByteReader) throws -> R) rethrows -> R {
+        try withUnsafeBytes(of: words) { bytes in
+            var reader = ByteReader(UnsafeRawBufferPointer(rebasing: bytes[..<count]))
+            return try body(&reader)
+        }
+    }
+}
+
 /// How a task came out, before its result is decoded.
 package enum Outcome: Sendable {
     /// The encoded result.
     case value(Payload)
+    /// The encoded result, when it is short and names no shared object.
+    case small(SmallPayload)
     /// The encoded error that its body threw, or that its result or arguments met on the way.
     case error(Payload)
     /// What the host has to say about it.

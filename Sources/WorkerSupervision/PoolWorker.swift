@@ -10,29 +10,35 @@ struct PoolWorker {
     private let pool: PoolBlock
     private let index: Int
     private let header: PoolBlock.Header
-    /// Functions that have come before, by the place of their description.
-    private var invocations: [Int: any AnyInvocation] = [:]
+    private let writer: SlotByteWriter
+    /// Functions that have come before, by the place of their description; the last one by itself, as it is the next one most of the time.
+    private var invocations: [FunctionPlace: any AnyInvocation] = [:]
+    private var last: (place: FunctionPlace, invocation: any AnyInvocation)?
+    /// Which entries of the worker's record are still to be tried.
+    private var reserved: Range<Int>
     /// Shared objects in results that the host may not have taken yet: once it has, it holds them itself.
-    private var sent: [(slot: Int, word: SlotWord, objects: [AnyObject])] = []
+    private var sent: [(task: ClaimedTask, objects: [AnyObject])] = []
 
     init(_ launch: LaunchBlock) {
         self.launch = launch
         pool = PoolBlock(at: launch.header.pointee.pool, in: launch.arena)
         index = launch.header.pointee.index
         header = pool.header
+        writer = SlotByteWriter(in: launch.arena)
+        // What a predecessor that died has left.
+        let progress = pool.progress(index).pointee.load(ordering: .acquiring)
+        reserved = Int(progress & 0xffff_ffff)..<Int(progress >> 32)
     }
 
     consuming func run() -> Never {
         initialize()
         pool.phase(index).pointee.store(1, ordering: .releasing)
         pool.callSupervisor()
-        var done = 0
-        while let (slot, word) = nextTask() {
-            // With more to do than this worker can take, another one should be up.
-            if !pool.isQueueEmpty { pool.callWorker() }
-            perform(slot, word)
-            done += 1
-            if header.tasksPerWorker != 0, done >= header.tasksPerWorker { break }
+        var left = header.tasksPerWorker == 0 ? Int.max : header.tasksPerWorker
+        while let task = nextTask(atMost: left) {
+            perform(task)
+            left -= 1
+            if left == 0 { break }
             if header.memoryLimit != 0, ThisProcess.privateMemory ?? 0 > header.memoryLimit { break }
         }
         pool.phase(index).pointee.store(2, ordering: .releasing)
@@ -51,14 +57,41 @@ struct PoolWorker {
         }
     }
 
+    // MARK: Finding a task
+
     /// Waits for a task; nil when the worker is to leave.
-    private func nextTask() -> (slot: Int, word: SlotWord)? {
+    @inline(__always)
+    private mutating func nextTask(atMost limit: Int) -> ClaimedTask? { nextReserved() ?? findTask(atMost: limit) }
+
+    @inline(never)
+    private mutating func findTask(atMost limit: Int) -> ClaimedTask? {
         while true {
-            if let task = pool.claim(for: index) { return task }
+            let count = pool.reserve(for: index, atMost: limit)
+            if count > 0 {
+                // With more to do than this worker can take at once, another one should be up.
+                if count > 1 || !pool.isQueueEmpty { pool.callWorkers() }
+                pool.announceProgress()
+                reserved = 0..<count
+                if let task = nextReserved() { return task }
+                continue
+            }
+            if let task = pool.steal(for: index) { return task }
             if pool.leave.pointee.load(ordering: .acquiring) != 0 { return nil }
             if spin() { continue }
-            pool.sleep(index) { !pool.isQueueEmpty || pool.leave.pointee.load(ordering: .sequentiallyConsistent) != 0 }
+            pool.sleep(index) { pool.hasWork || pool.leave.pointee.load(ordering: .sequentiallyConsistent) != 0 }
         }
+    }
+
+    /// The first task of the record that is still to be had.
+    @inline(__always)
+    private mutating func nextReserved() -> ClaimedTask? {
+        while let entry = reserved.popFirst() {
+            let task = pool.claim(pool.record(index)[entry].load(ordering: .relaxed), for: index)
+            // Only now: an entry that nobody looks at any more must not be ready any more.
+            pool.progress(index).pointee.store(UInt64(reserved.lowerBound) | UInt64(reserved.upperBound) << 32, ordering: .releasing)
+            if let task { return task }
+        }
+        return nil
     }
 
     /// Looks for work for a while. Returns whether there may be some.
@@ -70,63 +103,83 @@ struct PoolWorker {
                 if !pool.isQueueEmpty { return true }
                 spinPause()
             }
+            if pool.hasReserved { return true }
         } while monotonicNow() < end && pool.leave.pointee.load(ordering: .relaxed) == 0
         return false
     }
 
-    private mutating func perform(_ slot: Int, _ claimed: SlotWord) {
-        pool.claimedAt(slot).pointee.store(monotonicNow(), ordering: .releasing)
-        let fields = pool.fields(slot)
-        let writer = ArenaByteWriter(pool.result(slot), in: pool.arena)
+    // MARK: Running it
+
+    private mutating func perform(_ task: ClaimedTask) {
+        let slot = task.slot
+        if header.notesTimes { pool.claimedAt(slot).pointee.store(monotonicNow(), ordering: .releasing) }
+        let result = pool.resultParts
+        writer.begin(result, slot, of: pool)
         var phase = SlotWord.Phase.value
+        var handles: UInt32 = 0
         do {
-            let invocation = try invocation(fields.pointee)
-            var arguments = ByteReader(
-                fields.pointee.argumentsBlock == 0
-                    ? UnsafeRawBufferPointer(rebasing: pool.arguments(slot)[..<fields.pointee.argumentsBytes])
-                    : launch.memory(fields.pointee.argumentsBlock, fields.pointee.argumentsBytes))
+            let invocation = try invocation(pool.function(slot))
+            var arguments = ByteReader(pool.bytes(pool.argumentsParts, slot))
             do throws(InvocationFailure) {
                 try invocation.invoke(arguments: &arguments, result: writer)
             } catch {
                 throw error.underlying
             }
-            fields.pointee.resultHandles = try writer.appendHandles()
+            if !writer.retained.isEmpty { handles = try writer.appendHandles() }
         } catch {
             writer.removeAll()
-            fields.pointee.resultHandles = 0
+            handles = 0
             ErrorTransfer.encode(error, to: writer)
             phase = .error
         }
-        let objects = writer.retained
-        (fields.pointee.resultBytes, fields.pointee.resultBlock) = writer.relinquish()
+        if handles > 0 { pool.resultHandles(slot).pointee = handles }
+        writer.end(result, slot, of: pool, handles: handles > 0)
         // What the task has printed is seen before its result is.
         ThisProcess.flushOutput()
-        finish(slot, claimed, phase, objects)
+        if handles > 0 || !sent.isEmpty { forgetTaken() }
+        finish(task, phase, handles > 0 ? writer.retained : [])
     }
 
-    private mutating func finish(_ slot: Int, _ claimed: SlotWord, _ phase: SlotWord.Phase, _ objects: [AnyObject]) {
-        // The host holds what a result names only once it has made the slot free: while it is taking the result out, this process still must.
+    /// Lets go of what the host holds by now: while it is taking a result out, this process still must.
+    private mutating func forgetTaken() {
+        let pool = pool
         sent.removeAll { sent in
-            let word = pool.load(sent.slot)
-            return word != sent.word && word != sent.word.moved(to: .draining)
+            let word = pool.load(sent.task.slot)
+            return word != sent.task.word && word != sent.task.word.moved(to: .draining)
         }
-        var current = claimed
+    }
+
+    @inline(__always)
+    private mutating func finish(_ task: ClaimedTask, _ phase: SlotWord.Phase, _ objects: [AnyObject]) {
+        var current = task.word
         while true {
             let new = current.moved(to: phase)
-            if pool.move(slot, from: current, to: new) {
-                if !objects.isEmpty { sent.append((slot, new, objects)) }
-                return pool.announceEnd(of: slot, old: current)
+            if pool.move(task.slot, from: current, to: new) {
+                if !objects.isEmpty { sent.append((ClaimedTask(slot: task.slot, word: new), objects)) }
+                return pool.announceEnd(of: task.slot, old: current)
             }
-            current = pool.load(slot)
+            current = pool.load(task.slot)
             // The host has given the task up, and this process with it.
-            if current.phase != .claimed || current.worker != index || current.use != claimed.use { ThisProcess.end(code: 0) }
+            if current.phase != .claimed || current.worker != index || current.use != task.word.use { ThisProcess.end(code: 0) }
         }
     }
 
-    private mutating func invocation(_ fields: PoolBlock.SlotFields) throws -> any AnyInvocation {
-        if let known = invocations[fields.function] { return known }
-        let resolved = try resolveInvocation(launch.memory(fields.function, fields.functionBytes))
-        invocations[fields.function] = resolved
-        return resolved
+    @inline(__always)
+    private mutating func invocation(_ place: FunctionPlace) throws -> any AnyInvocation {
+        if let last, last.place == place { return last.invocation }
+        return try otherInvocation(place)
+    }
+
+    @inline(never)
+    private mutating func otherInvocation(_ place: FunctionPlace) throws -> any AnyInvocation {
+        let invocation: any AnyInvocation
+        if let known = invocations[place] {
+            invocation = known
+        } else {
+            invocation = try resolveInvocation(launch.memory(place.offset, place.bytes))
+            invocations[place] = invocation
+        }
+        last = (place, invocation)
+        return invocation
     }
 }

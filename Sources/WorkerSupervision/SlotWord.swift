@@ -3,7 +3,7 @@
 ///
 /// Bits 0–3 phase, 4–7 flags, 8–18 the worker's index + 1, 19–31 the lowest bits of the number of the use, 32–63 that number. The lower half is a futex
 /// word: it has a part of the use's number so that nobody falls asleep on the task that has come after the one they mean.
-struct SlotWord: Equatable {
+struct SlotWord: Equatable, BitwiseCopyable {
     let rawValue: UInt64
 
     enum Phase: UInt64 {
@@ -40,6 +40,8 @@ struct SlotWord: Equatable {
     var worker: Int { Int(rawValue >> 8 & 0x7ff) - 1 }
     var hasWaiter: Bool { rawValue & Self.waiter != 0 }
     var isSupervised: Bool { rawValue & Self.supervised != 0 }
+    /// Whether anybody has asked to hear of the end.
+    var hasFlags: Bool { rawValue & (Self.waiter | Self.supervised) != 0 }
     /// Whether a worker has ended the task and nobody has taken the result yet.
     var isFinished: Bool { phase == .value || phase == .error }
 

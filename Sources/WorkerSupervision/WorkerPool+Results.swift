@@ -2,8 +2,9 @@ import Glibc
 import SharedState
 import Synchronization
 import SystemLayer
+import WorkTransfer
 
-/// Taking results out of slots: done by whichever thread of the host comes first, and only once.
+/// Taking results out of slots: done by whichever thread of the host comes first, and only once. A task is named by its slot and the use of it.
 extension WorkerPool {
     /// Where a thread that waits for a task is to sleep.
     enum Sleep {
@@ -11,51 +12,52 @@ extension WorkerPool {
         case look
         /// On the task's word in shared memory.
         case sleep(FutexWord)
-        /// The host has the task in hand: on the task itself.
+        /// The host has the task in hand: where its owner says.
         case elsewhere
     }
 
-    /// The word of the task's slot, while the slot is the task's.
-    private func word(of task: TaskCore) -> SlotWord? {
-        let word = block.load(task.slot)
-        return word.use == task.use && task.use != 0 ? word : nil
+    /// The word of a task's slot, while the slot is the task's.
+    private func word(_ slot: Int, _ use: UInt32) -> SlotWord? {
+        guard use != 0 else { return nil }
+        let word = block.load(slot)
+        return word.use == use ? word : nil
     }
 
-    func isRunning(_ task: TaskCore) -> Bool { word(of: task)?.phase == .claimed }
+    func isRunning(_ slot: Int, _ use: UInt32) -> Bool { word(slot, use)?.phase == .claimed }
 
-    func drainIfFinished(_ task: TaskCore) {
-        if let word = word(of: task), word.isFinished { drain(task.slot, word) }
+    func drainIfFinished(_ slot: Int, _ use: UInt32) {
+        if let word = word(slot, use), word.isFinished { drain(slot, word) }
     }
 
-    func prepareToSleep(on task: TaskCore) -> Sleep {
-        guard let word = word(of: task) else { return .elsewhere }
+    func prepareToSleep(on slot: Int, _ use: UInt32) -> Sleep {
+        guard let word = word(slot, use) else { return .elsewhere }
         switch word.phase {
         case .value, .error:
-            return drain(task.slot, word) ? .look : .elsewhere
+            return drain(slot, word) ? .look : .elsewhere
         case .ready, .claimed:
-            return .sleep(block.futex(task.slot))
+            return .sleep(block.futex(slot))
         case .free, .condemned, .draining:
             return .elsewhere
         }
     }
 
     /// Says in the task's word that somebody sleeps on it. Returns what the word then is, or nil when it changed.
-    func announceSleep(on task: TaskCore) -> UInt32? {
-        guard let word = word(of: task), word.phase == .ready || word.phase == .claimed else { return nil }
+    func announceSleep(on slot: Int, _ use: UInt32) -> UInt32? {
+        guard let word = word(slot, use), word.phase == .ready || word.phase == .claimed else { return nil }
         let announced = word.with(flag: SlotWord.waiter)
-        guard word == announced || block.move(task.slot, from: word, to: announced) else { return nil }
+        guard word == announced || block.move(slot, from: word, to: announced) else { return nil }
         return announced.futexValue
     }
 
     /// Has the supervisor complete the task as soon as it ends.
-    func supervise(_ task: TaskCore) {
-        while let word = word(of: task) {
+    func supervise(_ slot: Int, _ use: UInt32) {
+        while let word = word(slot, use) {
             switch word.phase {
             case .value, .error:
-                drain(task.slot, word)
+                drain(slot, word)
                 return
             case .ready, .claimed:
-                if word.isSupervised || block.move(task.slot, from: word, to: word.with(flag: SlotWord.supervised)) { return }
+                if word.isSupervised || block.move(slot, from: word, to: word.with(flag: SlotWord.supervised)) { return }
             case .free, .condemned, .draining:
                 return
             }
@@ -67,87 +69,103 @@ extension WorkerPool {
     @discardableResult
     func drain(_ slot: Int, _ word: SlotWord) -> Bool {
         guard block.move(slot, from: word, to: word.moved(to: .draining)) else { return false }
-        let fields = block.fields(slot).pointee
-        let payload = Payload(
-            inline: UnsafeRawPointer(block.result(slot).baseAddress.unsafelyUnwrapped), bytes: fields.resultBytes,
-            block: fields.resultBlock,
-            handles: fields.resultHandles, in: arena)
-        release(slot, from: word, with: word.phase == .value ? .value(payload) : .error(payload))
+        release(slot, from: word, with: takeOutcome(slot, word))
         return true
+    }
+
+    /// What a worker has left in a slot that this thread has made its own.
+    func takeOutcome(_ slot: Int, _ word: SlotWord) -> Outcome {
+        let parts = block.resultParts
+        let place = block.place(parts, slot)
+        let bytes = block.bytes(parts, slot)
+        guard let start = bytes.baseAddress else { preconditionFailure("a result at no address") }
+        if word.phase == .value, place.isInline, place.inlineBytes <= PoolBlock.smallBytes, !place.hasHandles {
+            return .small(SmallPayload(start, count: place.inlineBytes))
+        }
+        let payload = Payload(
+            inline: start, bytes: bytes.count, block: place.block, handles: place.hasHandles ? block.resultHandles(slot).pointee : 0,
+            in: arena)
+        return word.phase == .value ? .value(payload) : .error(payload)
     }
 
     /// Frees a slot that this thread has made its own, and completes its task.
     func release(_ slot: Int, from word: SlotWord, with outcome: Outcome) {
-        freeArguments(slot)
-        let task = takeTask(slot)
-        block.word(slot).pointee.store(SlotWord(.free, use: word.use).rawValue, ordering: .releasing)
+        let (owner, tag) = (records[slot].owner, records[slot].tag)
         let isLast = lock.withLock {
+            clear(slot)
+            block.word(slot).pointee.store(SlotWord(.free, use: word.use).rawValue, ordering: .releasing)
             freeSlots.append(slot)
             outstanding -= 1
             if case .open = phase { return false }
             return outstanding == 0
         }
-        task?.complete(outcome)
+        owner?.taskEnded(tag, outcome)
         if word.hasWaiter { block.futex(slot).wakeAll() }
-        block.announceSpace()
+        wakePublishers()
         if isLast { block.callSupervisor() }
-    }
-
-    /// The task in `slot`, which is taken out, with what was kept alive for it let go.
-    private func takeTask(_ slot: Int) -> TaskCore? {
-        let task = lock.withLock {
-            defer { tasks[slot] = nil }
-            return tasks[slot]
-        }
-        task?.retained = []
-        return task
     }
 
     /// Takes out all finished results. Returns whether there were any.
     @discardableResult
     func drainFinished() -> Bool {
         var found = false
-        for slot in 0..<block.slots {
+        for slot in 0..<lock.withLock({ usedSlots }) {
             let word = block.load(slot)
             if word.isFinished, drain(slot, word) { found = true }
         }
         return found
     }
 
-    /// Kills the worker that `task` was taken from. The slot stays condemned until that worker's death has been dealt with, and only after that is another put
-    /// in its place: so while it is, under the lock, the worker there is the right one.
-    private func killWorker(_ index: Int, condemnedIn task: TaskCore) {
-        lock.withLock {
-            if word(of: task)?.phase == .condemned { workers[index].descriptor?.send(signal: endingSignal) }
-        }
+    /// The function of a task in a slot that is the caller's, in words. Costs milliseconds.
+    func describeFunction(_ slot: Int) -> String {
+        let place = block.function(slot)
+        let description = UnsafeRawBufferPointer(start: arena.base + place.offset, count: place.bytes)
+        return (try? resolveInvocation(description).functionName) ?? "a function"
     }
+
+    // MARK: Giving up
 
     /// Ends a task without waiting for its worker, which is killed if it is on it.
     /// - Returns: false when the task had ended by itself.
     /// - Parameter running: whether that is done to a task that a worker has taken.
-    package func giveUp(_ task: TaskCore, _ error: any Error, running: Bool = true) -> Bool {
-        while let word = word(of: task) {
+    package func giveUp(_ slot: Int, _ use: UInt32, _ error: any Error, running: Bool = true) -> Bool {
+        while let word = word(slot, use) {
             switch word.phase {
             case .ready:
-                if block.move(task.slot, from: word, to: word.moved(to: .draining)) {
-                    release(task.slot, from: word, with: .failure(error))
+                if block.move(slot, from: word, to: word.moved(to: .draining)) {
+                    release(slot, from: word, with: .failure(error))
                     return true
                 }
             case .claimed:
                 guard running else { return false }
                 // From here on the worker can no longer finish it, nor begin another.
-                guard block.move(task.slot, from: word, to: word.moved(to: .condemned)) else { continue }
-                task.complete(.failure(error))
-                if word.hasWaiter { block.futex(task.slot).wakeAll() }
-                killWorker(word.worker, condemnedIn: task)
+                let condemned = word.moved(to: .condemned)
+                guard block.move(slot, from: word, to: condemned) else { continue }
+                // The slot stays condemned until its worker's death has been dealt with, and only after that is another put in its place: so while it is,
+                // under the lock, the owner there is the right one, and so is the worker.
+                let (owner, tag): (TaskOwner?, Int) = lock.withLock {
+                    guard block.load(slot) == condemned else { return (nil, 0) }
+                    workers[word.worker].descriptor?.send(signal: endingSignal)
+                    return (records[slot].owner, records[slot].tag)
+                }
+                owner?.taskEnded(tag, .failure(error))
+                if word.hasWaiter { block.futex(slot).wakeAll() }
                 return true
             case .value, .error:
-                drain(task.slot, word)
+                drain(slot, word)
                 return false
             case .draining, .condemned, .free:
                 return false
             }
         }
         return false
+    }
+
+    /// Calls `body` with every task that has no outcome yet. Tasks published meanwhile may be left out.
+    func forEachTask(_ body: (_ slot: Int, _ use: UInt32) -> Void) {
+        for slot in 0..<lock.withLock({ usedSlots }) {
+            let word = block.load(slot)
+            if word.phase != .free { body(slot, word.use) }
+        }
     }
 }

@@ -79,7 +79,7 @@ extension WorkerPool {
             deadlines.removeAll { $0.deadline <= now }
             return (expired, deadlines.map(\.deadline).min() ?? .never)
         }
-        for (task, error) in expired { _ = giveUp(task, error) }
+        for (task, error) in expired { _ = giveUp(task.slot, task.use, error) }
         return next
     }
 
@@ -89,7 +89,7 @@ extension WorkerPool {
         let limit = UInt64(timeout.nanoseconds)
         var isBusy = false
         var next = Deadline(after: timeout)
-        for slot in 0..<block.slots {
+        for slot in 0..<lock.withLock({ usedSlots }) {
             let word = block.load(slot)
             if word.phase == .ready { isBusy = true }
             guard word.phase == .claimed else { continue }
@@ -100,9 +100,9 @@ extension WorkerPool {
             let end = Deadline(instant: claimedAt.addingReportingOverflow(limit).overflow ? .max : claimedAt + limit)
             if !end.hasPassed {
                 next = min(next, end)
-            } else if let task = lock.withLock({ tasks[slot] }), task.use == word.use {
+            } else {
                 _ = giveUp(
-                    task, TaskTimeout("The task ran for longer than the pool's taskTimeout of \(timeout), and its worker was ended."))
+                    slot, word.use, TaskTimeout("The task ran for longer than the pool's taskTimeout of \(timeout), and its worker was ended."))
             }
         }
         return isBusy ? next : .never
@@ -113,14 +113,10 @@ extension WorkerPool {
     /// Takes no more work; the pool ends when all it has is done. Does not block.
     package func close() {
         guard isHost else { return }
-        let remaining = lock.withLock {
-            guard case .open = phase else { return [TaskCore]() }
-            phase = .closing
-            return tasks.compactMap { $0 }
-        }
+        lock.withLock { if case .open = phase { phase = .closing } }
         // Also what nobody waits for has to be seen to its end now.
-        for task in remaining { supervise(task) }
-        block.announceSpace()
+        forEachTask(supervise)
+        wakePublishers()
         block.callSupervisor()
     }
 
@@ -142,7 +138,7 @@ extension WorkerPool {
     /// Ends every task that no worker has taken yet as cancelled.
     package func cancelPending() {
         guard isHost else { return }
-        for task in lock.withLock({ tasks.compactMap { $0 } }) { task.cancelIfPending() }
+        forEachTask { slot, use in _ = giveUp(slot, use, CancellationError(), running: false) }
     }
 
     func breakPool(_ cause: any Error) {
@@ -151,15 +147,14 @@ extension WorkerPool {
     }
 
     private func end(refusing refusal: any Error, tasks error: any Error) {
-        let remaining = lock.withLock {
-            if case .terminated = phase { return [TaskCore]() }
+        lock.withLock {
+            if case .terminated = phase { return }
             phase = .terminated(refusal)
             for index in workers.indices { workers[index].restart = nil }
-            return tasks.compactMap { $0 }
         }
-        for task in remaining { _ = giveUp(task, error) }
+        forEachTask { slot, use in _ = giveUp(slot, use, error) }
         killWorkers()
-        block.announceSpace()
+        wakePublishers()
         block.callSupervisor()
     }
 
@@ -174,5 +169,4 @@ extension WorkerPool {
 
     package var isClosed: Bool { lock.withLock { phase.refusal != nil } }
 
-    private var isHost: Bool { (try? checkHost()) != nil }
 }

@@ -143,7 +143,7 @@ extension WorkerPool {
     }
 
     private func settleTasks(ofWorker index: Int, _ end: WorkerEnd) {
-        for slot in 0..<block.slots {
+        for slot in 0..<lock.withLock({ usedSlots }) {
             // Until the slot is no longer that worker's.
             while true {
                 let word = block.load(slot)
@@ -172,31 +172,27 @@ extension WorkerPool {
     private func retry(_ slot: Int, _ word: SlotWord) -> Bool {
         guard case .retry(let attempts) = configuration.onWorkerDeath else { return false }
         let again = lock.withLock {
-            guard let task = tasks[slot], task.attempts < attempts, !isTerminated else { return false }
+            guard records[slot].attempts < attempts, !isTerminated, block.room(atLeast: 1) > 0 else { return false }
             block.claimedAt(slot).pointee.store(0, ordering: .relaxed)
+            records[slot].attempts += 1
             guard block.move(slot, from: word, to: word.retried) else { return false }
-            task.attempts += 1
-            if block.enqueue(slot, use: word.use) { return true }
-            // No room in the queue. It may be claimed by its old place, which its worker may not have lived to move past; otherwise it is taken back.
-            while true {
-                let now = block.load(slot)
-                guard now.phase == .ready, now.use == word.use else { return true }
-                if block.move(slot, from: now, to: now.claimed(by: word.worker)) { return false }
-            }
+            // From here on it can be claimed, and be finished and published again: by the entries that it had, which may still be looked at.
+            block.enqueue(slot, use: word.use, ahead: 0)
+            block.publish(1)
+            return true
         }
-        if again { block.callWorker() }
+        if again { block.callWorkers() }
         return again
     }
 
     private func settleLost(_ slot: Int, _ word: SlotWord, _ end: WorkerEnd) {
-        var text = lock.withLock { tasks[slot]?.describe } ?? { "a function" }
+        var text = describeFunction(slot)
         if let limit = configuration.memoryLimit {
-            let plain = text
-            text = { "\(plain()), under a memory limit of \(limit.bytes) bytes, which it may have exceeded" }
+            text += ", under a memory limit of \(limit.bytes) bytes, which it may have exceeded"
         }
         release(
             slot, from: word,
-            with: .failure(WorkerTerminated(status: end.status, processIdentifier: end.processIdentifier, task: text())))
+            with: .failure(WorkerTerminated(status: end.status, processIdentifier: end.processIdentifier, task: text)))
     }
 
     /// Under the lock.

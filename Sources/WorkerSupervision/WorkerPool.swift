@@ -10,7 +10,7 @@ package import WorkTransfer
 ///
 /// Only the process that made it may use it: in a forked child it is a copy without a thread, and refuses.
 package final class WorkerPool: @unchecked Sendable {
-    // Unchecked: `lock` guards everything that changes; the shared memory is used as the room's README says.
+    // Unchecked: `lock` guards everything that changes, but for what follows a slot's word (see SlotRecord); the shared memory is used as the room's README says.
     let arena: Arena
     let block: PoolBlock
     let host: ProcessIdentity
@@ -21,11 +21,13 @@ package final class WorkerPool: @unchecked Sendable {
     /// Where its workers work: where the host did when it made the pool.
     let directory = ThisProcess.directory
 
-    let lock = HostLock()
     /// Held while the queue's tail moves, and while slots are taken and given back.
-    var freeSlots: [Int]
-    var tasks: [TaskCore?]
-    var uses: [UInt32]
+    let lock = HostLock()
+    /// Slots that hold nothing, the one used last at the end.
+    var freeSlots: [Int] = []
+    /// Slots that have ever been used are those below.
+    var usedSlots = 0
+    let records: UnsafeMutablePointer<SlotRecord>
     /// Tasks without an outcome.
     var outstanding = 0
     var workers: [WorkerRecord]
@@ -41,6 +43,8 @@ package final class WorkerPool: @unchecked Sendable {
     package let finished = TaskCore()
     /// How often a thread looks for a result before it sleeps.
     let spinsForResult: Int
+    /// A writer that nobody uses at the moment.
+    private let spareWriter = Atomic<UInt>(0)
 
     enum Phase {
         case open
@@ -80,8 +84,8 @@ package final class WorkerPool: @unchecked Sendable {
         self.initializer = initializer
         name = "mp-pool"
 
-        var slots = 1024
-        while slots < count * 16, slots < PoolBlock.mostSlots { slots *= 2 }
+        var slots = PoolBlock.leastSlots
+        while slots < count * 64, slots < PoolBlock.mostSlots { slots *= 2 }
         // Spinning takes a processor from somebody else unless there is one for each worker and one for the host.
         let isRoomy = count < allowance.workerCount
         var header = PoolBlock.Header()
@@ -100,10 +104,10 @@ package final class WorkerPool: @unchecked Sendable {
         }
         header.tasksPerWorker = configuration.maxTasksPerWorker ?? 0
         header.memoryLimit = UInt64(configuration.memoryLimit?.bytes ?? 0)
+        header.notesTimes = configuration.taskTimeout != nil
         block = try PoolBlock(header: header, in: arena)
-        freeSlots = Array((0..<slots).reversed())
-        tasks = Array(repeating: nil, count: slots)
-        uses = Array(repeating: 0, count: slots)
+        records = .allocate(capacity: slots)
+        records.initialize(repeating: SlotRecord(), count: slots)
         workers = (0..<count).map { _ in WorkerRecord() }
         // What was printed before is seen before what the workers print.
         ThisProcess.flushOutput()
@@ -118,12 +122,19 @@ package final class WorkerPool: @unchecked Sendable {
 
     deinit {
         // Every worker has ended, and no task can be asking any more.
-        if CurrentProcess.identity(in: arena) == host { arena.free(block.offset) }
+        if isHost { arena.free(block.offset) }
+        records.deinitialize(count: block.slots)
+        records.deallocate()
+        if let writer = UnsafeRawPointer(bitPattern: spareWriter.load(ordering: .acquiring)) {
+            Unmanaged<SlotByteWriter>.fromOpaque(writer).release()
+        }
     }
+
+    var isHost: Bool { CurrentProcess.identity(in: arena) == host }
 
     /// Throws in a process that this pool is only a copy in.
     func checkHost() throws {
-        guard CurrentProcess.identity(in: arena) == host else {
+        guard isHost else {
             throw UsageError(
                 "This pool belongs to another process, of which the calling one is a fork. Make a pool in this process instead.")
         }
@@ -140,28 +151,22 @@ package final class WorkerPool: @unchecked Sendable {
         _ invocation: some HostInvocation & Sendable, isSupervised: Bool = false, timeout: Duration? = nil,
         _ encodeArguments: (ByteWriter) throws -> Void
     ) -> TaskCore {
-        let task = TaskCore()
+        let task = TaskCore(in: self)
         let deadline = timeout.map { (Deadline(after: $0), $0) }
         do {
             try checkHost()
             let function = try FunctionCatalog.entry(for: invocation, in: arena)
             let slot = try takeSlot()
-            let writer = ArenaByteWriter(block.arguments(slot), in: arena)
+            let writer = takeWriter()
+            defer { giveBack(writer) }
             do {
-                try encodeArguments(writer)
+                try fill(slot, FunctionPlace(function), writer, encodeArguments)
             } catch {
-                writer.discard()
                 returnSlot(slot)
                 throw error
             }
-            task.describe = { invocation.functionName }
-            task.retained = writer.retained
-            task.pool = self
-            var fields = PoolBlock.SlotFields()
-            (fields.function, fields.functionBytes) = (function.offset, function.size)
-            (fields.argumentsBytes, fields.argumentsBlock) = writer.relinquish()
-            block.fields(slot).pointee = fields
-            block.claimedAt(slot).pointee.store(0, ordering: .relaxed)
+            records[slot].owner = task
+            task.slot = slot
             try publish(task, in: slot, isSupervised: isSupervised, deadline: deadline)
         } catch {
             task.complete(.failure(error))
@@ -169,27 +174,35 @@ package final class WorkerPool: @unchecked Sendable {
         return task
     }
 
+    /// Puts a function and its arguments into a slot that is the caller's.
+    @inline(__always)
+    func fill(_ slot: Int, _ function: FunctionPlace, _ writer: SlotByteWriter, _ encodeArguments: (ByteWriter) throws -> Void) throws {
+        let arguments = block.argumentsParts
+        writer.begin(arguments, slot, of: block)
+        do {
+            try encodeArguments(writer)
+        } catch {
+            writer.discard()
+            throw error
+        }
+        writer.end(arguments, slot, of: block)
+        if !writer.retained.isEmpty { records[slot].retained = writer.retained }
+        block.setFunction(function, slot)
+        if configuration.taskTimeout != nil { block.claimedAt(slot).pointee.store(0, ordering: .relaxed) }
+    }
+
     private func publish(_ task: TaskCore, in slot: Int, isSupervised: Bool, deadline: (Deadline, Duration)?) throws {
         while true {
             let published: Bool = try lock.withLock {
                 if let refusal = phase.refusal {
-                    freeArguments(slot)
+                    clear(slot)
                     freeSlots.append(slot)
                     throw refusal
                 }
-                // Never 0, which means that the task was not submitted.
-                let use = max(1, uses[slot] &+ 1)
-                task.slot = slot
-                task.use = use
-                let word = SlotWord(.ready, use: use, flags: isSupervised ? SlotWord.supervised : 0)
-                let free = block.load(slot)
-                block.word(slot).pointee.store(word.rawValue, ordering: .releasing)
-                guard block.enqueue(slot, use: use) else {
-                    block.word(slot).pointee.store(free.rawValue, ordering: .releasing)
-                    return false
-                }
-                uses[slot] = use
-                tasks[slot] = task
+                guard block.room(atLeast: 1) > 0 else { return false }
+                task.use = makeReady(slot, flags: isSupervised ? SlotWord.supervised : 0)
+                block.enqueue(slot, use: task.use, ahead: 0)
+                block.publish(1)
                 outstanding += 1
                 if let (deadline, timeout) = deadline {
                     deadlines.append((deadline, task, TaskTimeout("The task did not finish within \(timeout), and its worker was ended.")))
@@ -198,40 +211,99 @@ package final class WorkerPool: @unchecked Sendable {
             }
             if published { break }
             // Not only for an end: the last one may have come between the attempt and here.
-            waitForSpace { lock.withLock { phase.refusal != nil || block.hasRoom } || drainFinished() }
+            waitForProgress { lock.withLock { phase.refusal != nil || block.room(atLeast: 1) > 0 } || drainFinished() }
         }
-        block.callWorker()
+        block.callWorkers()
         if deadline != nil || configuration.taskTimeout != nil { block.callSupervisor() }
     }
+
+    /// Makes a filled slot ready, in its next use. Under the lock.
+    @inline(__always)
+    func makeReady(_ slot: Int, flags: UInt64 = 0) -> UInt32 {
+        // Never 0, which means that a task was not submitted.
+        let use = max(1, block.load(slot).use &+ 1)
+        block.word(slot).pointee.store(SlotWord(.ready, use: use, flags: flags).rawValue, ordering: .releasing)
+        return use
+    }
+
+    // MARK: Writers
+
+    private func takeWriter() -> SlotByteWriter {
+        guard let spare = UnsafeRawPointer(bitPattern: spareWriter.exchange(0, ordering: .acquiringAndReleasing)) else {
+            return SlotByteWriter(in: arena)
+        }
+        return Unmanaged<SlotByteWriter>.fromOpaque(spare).takeRetainedValue()
+    }
+
+    private func giveBack(_ writer: SlotByteWriter) {
+        writer.forget()
+        let new = UInt(bitPattern: Unmanaged.passRetained(writer).toOpaque())
+        guard let old = UnsafeRawPointer(bitPattern: spareWriter.exchange(new, ordering: .acquiringAndReleasing)) else { return }
+        Unmanaged<SlotByteWriter>.fromOpaque(old).release()
+    }
+
+    // MARK: Slots
 
     private func takeSlot() throws -> Int {
         while true {
             let slot: Int? = try lock.withLock {
                 if let refusal = phase.refusal { throw refusal }
-                return freeSlots.popLast()
+                return popFreeSlot()
             }
             if let slot { return slot }
             // Results that nobody has asked for yet must not keep others waiting.
-            if !drainFinished() { waitForSpace { lock.withLock { !freeSlots.isEmpty || phase.refusal != nil } || drainFinished() } }
+            if !drainFinished() { waitForProgress { lock.withLock { hasFreeSlot || phase.refusal != nil } || drainFinished() } }
         }
     }
 
-    /// Sleeps until a task has ended, unless `isThere` turns out true after this thread has announced itself.
-    private func waitForSpace(unless isThere: () -> Bool) {
+    /// Under the lock.
+    var hasFreeSlot: Bool { !freeSlots.isEmpty || usedSlots < block.slots }
+
+    /// Under the lock. A slot that was used before comes first: its memory is warm.
+    func popFreeSlot() -> Int? {
+        if let slot = freeSlots.popLast() { return slot }
+        guard usedSlots < block.slots else { return nil }
+        block.initializeSlot(usedSlots)
+        usedSlots += 1
+        return usedSlots - 1
+    }
+
+    func returnSlot(_ slot: Int) {
+        lock.withLock { freeSlots.append(slot) }
+        wakePublishers()
+    }
+
+    /// Lets go of what a slot was filled with.
+    func clear(_ slot: Int) {
+        let argumentsBlock = block.place(block.argumentsParts, slot).block
+        if argumentsBlock != 0 { arena.free(argumentsBlock) }
+        if !records[slot].retained.isEmpty { records[slot].retained = [] }
+        records[slot].attempts = 1
+        records[slot].owner = nil
+    }
+
+    /// Sleeps until there is little left in the queue and a task has ended, or a slot has become free, unless `isThere` turns out true after this thread has announced itself.
+    func waitForProgress(unless isThere: () -> Bool) {
         block.publishersWaiting.pointee.wrappingAdd(1, ordering: .sequentiallyConsistent)
         let seen = block.space.pointee.load(ordering: .sequentiallyConsistent)
         if !isThere() { block.space.wait(while: seen) }
         block.publishersWaiting.pointee.wrappingSubtract(1, ordering: .sequentiallyConsistent)
     }
 
-    private func returnSlot(_ slot: Int) {
-        lock.withLock { freeSlots.append(slot) }
-        block.announceSpace()
+    /// Has threads look again that wait for room.
+    func wakePublishers() {
+        if block.publishersWaiting.pointee.load(ordering: .sequentiallyConsistent) != 0 { block.wakePublishers() }
     }
+}
 
-    /// Frees what the task in `slot` was called with.
-    func freeArguments(_ slot: Int) {
-        let block = block.fields(slot).pointee.argumentsBlock
-        if block != 0 { arena.free(block) }
-    }
+/// What only the host knows of a slot's task.
+///
+/// It belongs to who holds the slot: who has taken it from the free ones, until the task is published; then who moves it to draining. `owner` is set to nil under the
+/// pool's lock only, for the sake of those who have condemned the slot: as long as it is condemned, they may look at it under the lock.
+struct SlotRecord {
+    var owner: TaskOwner?
+    var tag = 0
+    var attempts = 1
+    /// What must outlive the task's arguments.
+    var retained: [AnyObject] = []
 }

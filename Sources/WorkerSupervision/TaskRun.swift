@@ -1,0 +1,420 @@
+package import BinaryCoding
+import SharedState
+import Synchronization
+package import SystemLayer
+package import WorkTransfer
+
+/// Many calls of one function: submitted and collected in bulk, with no object for each of them.
+///
+/// Calls are numbered from 0 in the order in which they were submitted. One thread at a time uses a run; only ``taskEnded(_:_:)`` comes from others.
+package final class TaskRun: TaskOwner, @unchecked Sendable {
+    // Unchecked: everything is the using thread's, but for `strays` and `listeners`, which `lock` guards.
+    let pool: WorkerPool
+    private let function: FunctionPlace
+    private let writer: SlotByteWriter
+
+    /// Calls that have not been given out, at their number modulo the array's size: those from `oldest` to `newest`.
+    private var entries: [Entry]
+    private let mask: Int
+    private var oldest = 0
+    private var newest = 0
+    /// Calls from before `oldest` that have not ended, while hundreds after them have: they must not keep others waiting.
+    private var stragglers: [(number: Int, entry: Entry)] = []
+    private var live = 0
+    /// The calls from here on have been submitted, and not been published yet.
+    private var unpublished = 0
+    private var publishAt = 1
+    /// Slots of this run that hold no task.
+    private var free: [Int32] = []
+    /// Where ``nextFinished()`` looks next; -1: among the stragglers.
+    private var cursor = -1
+    /// Calls collected since the pool was told.
+    private var collected = 0
+    private let scratch: UnsafeMutableRawBufferPointer
+
+    private let lock = HostLock()
+    /// What calls came to that were ended by others: other threads that needed their slots, the supervisor, whoever ended the pool.
+    private var strays: [Int: Outcome] = [:]
+    private let strayCount = Atomic<Int>(0)
+    /// Counts strays, and is slept on.
+    private let changes: FutexWord = .makeFutexWord()
+    private var listeners: [Int: @Sendable () -> Void] = [:]
+
+    private struct Entry: BitwiseCopyable {
+        var slot: Int32 = 0
+        /// 0 when it has been given out.
+        var use: UInt32 = 0
+    }
+
+    /// How many calls are published at once, when there are many.
+    private static let mostAtOnce = 64
+    /// How far behind the calls that have ended one that has not is looked at among them.
+    private static let mostOutOfOrder = 256
+
+    /// - Parameter window: how many calls may be in flight, at most.
+    /// - Throws: `TransferError` for a function that cannot travel.
+    package init(_ invocation: some HostInvocation, window: Int, in pool: WorkerPool) throws {
+        try pool.checkHost()
+        self.pool = pool
+        function = FunctionPlace(try FunctionCatalog.entry(for: invocation, in: pool.arena))
+        writer = SlotByteWriter(in: pool.arena)
+        // Others want slots too.
+        self.window = max(1, min(window, pool.block.slots / 2))
+        var size = 2 * Self.mostOutOfOrder
+        while size < self.window + 2 * Self.mostOutOfOrder { size *= 2 }
+        entries = Array(repeating: Entry(), count: size)
+        mask = size - 1
+        scratch = .allocate(byteCount: PoolBlock.mediumBytes, alignment: 16)
+    }
+
+    deinit {
+        scratch.deallocate()
+        changes.deallocate()
+    }
+
+    package let window: Int
+    /// How many calls have been submitted and not given out.
+    package var inFlight: Int { live }
+    /// Whether another call may be submitted now.
+    package var hasRoom: Bool { live < window }
+    /// The number of the next call to be submitted.
+    package var next: Int { newest }
+
+    // MARK: Submitting
+
+    /// Submits the next call, which becomes number `newest`. Blocks while there is no free slot.
+    /// - Parameter publishesAtOnce: workers are to see it now, and not only after some more.
+    /// - Throws: what keeps the pool from taking work. There is no call then.
+    package func submit(publishesAtOnce: Bool, _ encodeArguments: (ByteWriter) throws -> Void) throws -> Submission {
+        let slot = try takeSlot()
+        do {
+            try pool.fill(slot, function, writer, encodeArguments)
+        } catch {
+            free.append(Int32(slot))
+            // It has a number all the same, and counts as given out.
+            try publish()
+            newest += 1
+            unpublished += 1
+            return .cannotBeEncoded(error)
+        }
+        pool.records[slot].tag = newest
+        entries[newest & mask] = Entry(slot: Int32(slot), use: 0)
+        newest += 1
+        live += 1
+        let pending = newest - unpublished
+        if publishesAtOnce || pending >= publishAt {
+            publishAt = min(Self.mostAtOnce, 2 * publishAt)
+            try publish()
+        }
+        return .submitted
+    }
+
+    package enum Submission {
+        case submitted
+        /// There is no such call, though it has a number.
+        case cannotBeEncoded(any Error)
+    }
+
+    /// Makes workers see all that was submitted.
+    package func publish() throws {
+        while unpublished < newest {
+            let count = newest - unpublished
+            let block = pool.block
+            let published: Int = try pool.lock.withLock {
+                if let refusal = pool.phase.refusal { throw refusal }
+                let room = min(count, block.room(atLeast: count))
+                for i in 0..<room {
+                    let place = (unpublished + i) & mask
+                    let slot = Int(entries[place].slot)
+                    let use = pool.makeReady(slot)
+                    entries[place].use = use
+                    block.enqueue(slot, use: use, ahead: i)
+                }
+                block.publish(room)
+                pool.outstanding += room
+                return room
+            }
+            unpublished += published
+            block.callWorkers(published)
+            if published < count { pool.waitForProgress { pool.lock.withLock { pool.phase.refusal != nil || block.room(atLeast: 1) > 0 } } }
+        }
+        if pool.configuration.taskTimeout != nil { pool.block.callSupervisor() }
+    }
+
+    /// Takes back what was submitted and not published, when it cannot be.
+    package func withdraw() {
+        while newest > unpublished {
+            newest -= 1
+            live -= 1
+            let slot = Int(entries[newest & mask].slot)
+            pool.clear(slot)
+            pool.returnSlot(slot)
+        }
+    }
+
+    private func takeSlot() throws -> Int {
+        if let slot = free.popLast() { return Int(slot) }
+        while true {
+            let wanted = min(Self.mostAtOnce / 2, window - live)
+            try pool.lock.withLock {
+                if let refusal = pool.phase.refusal { throw refusal }
+                while free.count < wanted, let slot = pool.popFreeSlot() {
+                    pool.records[slot].owner = self
+                    free.append(Int32(slot))
+                }
+            }
+            if let slot = free.popLast() { return Int(slot) }
+            try publish()
+            if !pool.drainFinished() {
+                pool.waitForProgress { pool.lock.withLock { pool.phase.refusal != nil || pool.hasFreeSlot } || pool.drainFinished() }
+            }
+        }
+    }
+
+    /// Gives slots back that hold nothing, so that nobody waits for them while this run is not used.
+    package func returnSlots(keeping kept: Int = 0) {
+        guard free.count > kept || collected > 0 else { return }
+        let isLast = pool.lock.withLock {
+            while free.count > kept, let slot = free.popLast() {
+                pool.records[Int(slot)].owner = nil
+                pool.freeSlots.append(Int(slot))
+            }
+            pool.outstanding -= collected
+            collected = 0
+            if case .open = pool.phase { return false }
+            return pool.outstanding == 0
+        }
+        pool.wakePublishers()
+        if isLast { pool.block.callSupervisor() }
+    }
+
+    // MARK: Collecting
+
+    /// A call that has ended.
+    package struct Finished {
+        package let number: Int
+        /// Its outcome, unless it is a result that lies in `bytes`, which are valid until the next call is taken.
+        package let outcome: Outcome?
+        package let bytes: UnsafeRawBufferPointer
+    }
+
+    /// Gives out a call that has ended, the older ones first but in no certain order; nil when there is none at the moment, and then it begins anew with the oldest.
+    package func nextFinished() -> Finished? {
+        if cursor < 0 {
+            for straggler in stragglers { if case .finished(let finished) = take(straggler.number) { return finished } }
+            cursor = oldest
+        }
+        // Workers take calls in about the order in which they were published: behind so many that wait, none has ended.
+        var waiting = 0
+        while cursor < unpublished, waiting < Self.mostAtOnce {
+            let number = cursor
+            cursor += 1
+            switch take(number) {
+            case .finished(let finished): return finished
+            case .waiting: waiting += 1
+            case .running, .gone: break
+            }
+        }
+        while cursor - oldest > Self.mostOutOfOrder {
+            let entry = entries[oldest & mask]
+            if entry.use != 0 { stragglers.append((oldest, entry)) }
+            oldest += 1
+        }
+        cursor = -1
+        return nil
+    }
+
+    enum Look {
+        case finished(Finished)
+        case waiting
+        case running
+        /// It has been given out before.
+        case gone
+    }
+
+    /// Gives out a certain call, if it has ended.
+    func take(_ number: Int) -> Look {
+        guard let entry = entry(number) else { return .gone }
+        let slot = Int(entry.slot)
+        let word = pool.block.load(slot)
+        guard word.use == entry.use else {
+            // Somebody else has taken it out, and is about to say so if that has not been said yet.
+            guard let outcome = takeStray(number) else { return .running }
+            forget(number)
+            return .finished(Finished(number: number, outcome: outcome, bytes: UnsafeRawBufferPointer(start: nil, count: 0)))
+        }
+        switch word.phase {
+        case .ready: return .waiting
+        case .claimed, .draining: return .running
+        case .condemned, .free:
+            guard let outcome = takeStray(number) else { return .running }
+            forget(number)
+            return .finished(Finished(number: number, outcome: outcome, bytes: UnsafeRawBufferPointer(start: nil, count: 0)))
+        case .value, .error:
+            guard pool.block.move(slot, from: word, to: word.moved(to: .draining)) else { return .running }
+            let finished = finish(number, slot, word)
+            forget(number)
+            return .finished(finished)
+        }
+    }
+
+    private func finish(_ number: Int, _ slot: Int, _ word: SlotWord) -> Finished {
+        let block = pool.block
+        let place = block.place(block.resultParts, slot)
+        var outcome: Outcome?
+        var bytes = UnsafeRawBufferPointer(start: nil, count: 0)
+        if word.phase == .value, place.isInline, !place.hasHandles {
+            let there = block.bytes(block.resultParts, slot)
+            scratch.copyMemory(from: there)
+            bytes = UnsafeRawBufferPointer(rebasing: scratch[..<there.count])
+        } else {
+            outcome = pool.takeOutcome(slot, word)
+        }
+        let argumentsBlock = block.place(block.argumentsParts, slot).block
+        if argumentsBlock != 0 { pool.arena.free(argumentsBlock) }
+        if !pool.records[slot].retained.isEmpty { pool.records[slot].retained = [] }
+        pool.records[slot].attempts = 1
+        block.word(slot).pointee.store(SlotWord(.free, use: word.use).rawValue, ordering: .releasing)
+        if word.hasWaiter { block.futex(slot).wakeAll() }
+        free.append(Int32(slot))
+        collected += 1
+        return Finished(number: number, outcome: outcome, bytes: bytes)
+    }
+
+    /// Where a call is that has been published and not been given out.
+    @inline(__always)
+    private func entry(_ number: Int) -> Entry? {
+        if number < oldest { return stragglers.first { $0.number == number }?.entry }
+        let entry = entries[number & mask]
+        return entry.use == 0 ? nil : entry
+    }
+
+    private func forget(_ number: Int) {
+        live -= 1
+        if number < oldest { return stragglers.removeAll { $0.number == number } }
+        entries[number & mask].use = 0
+        while oldest < unpublished, entries[oldest & mask].use == 0 { oldest += 1 }
+        if cursor >= 0, cursor < oldest { cursor = oldest }
+    }
+
+    // MARK: Waiting
+
+    /// Waits until it is worth while to collect and to submit more: some calls have ended, and workers are about to run out of others.
+    package func waitForRoom() {
+        returnSlots(keeping: Self.mostAtOnce)
+        var spins = pool.spinsForResult
+        while spins > 0, pool.block.queueLength > pool.block.callBelow {
+            spins -= 1
+            spinPause()
+        }
+        pool.waitForProgress { pool.block.queueLength <= pool.block.callBelow && hasFinished }
+    }
+
+    /// Whether there is a call to be collected.
+    private var hasFinished: Bool {
+        if stragglers.contains(where: { phase($0.entry) == .value }) { return true }
+        var waiting = 0
+        var number = oldest
+        while number < unpublished, waiting < Self.mostAtOnce {
+            let entry = entries[number & mask]
+            number += 1
+            guard entry.use != 0 else { continue }
+            switch phase(entry) {
+            case .value: return true
+            case .ready: waiting += 1
+            default: break
+            }
+        }
+        return false
+    }
+
+    /// The phase of a call: ready, claimed, or value for whatever ends it.
+    private func phase(_ entry: Entry) -> SlotWord.Phase {
+        let word = pool.block.load(Int(entry.slot))
+        if word.use != entry.use { return .value }
+        return word.phase == .ready || word.phase == .claimed ? word.phase : .value
+    }
+
+    /// Waits until the call that was submitted last may have ended.
+    package func waitForLast() {
+        returnSlots()
+        var number = newest - 1
+        while number >= oldest, entries[number & mask].use == 0 { number -= 1 }
+        if number < oldest { number = stragglers.last?.number ?? number }
+        _ = wait(for: number, until: .never)
+    }
+
+    /// Waits until a call may have ended.
+    /// - Returns: false when `deadline` passes first.
+    package func wait(for number: Int, until deadline: Deadline) -> Bool {
+        guard let entry = entry(number) else { return true }
+        let slot = Int(entry.slot)
+        var spins = pool.spinsForResult
+        while true {
+            let seen = changes.pointee.load(ordering: .sequentiallyConsistent)
+            let word = pool.block.load(slot)
+            if word.use == entry.use, word.phase == .ready || word.phase == .claimed {
+                if spins > 0 {
+                    spins -= 1
+                    spinPause()
+                    continue
+                }
+                guard let announced = pool.announceSleep(on: slot, entry.use) else { continue }
+                return pool.block.futex(slot).wait(while: announced, until: deadline)
+            }
+            if word.use == entry.use, word.isFinished { return true }
+            if lock.withLock({ strays[number] != nil }) { return true }
+            if !changes.wait(while: seen, until: deadline) { return false }
+        }
+    }
+
+    /// Has `listener` called once when the call has ended, perhaps at once, on whichever thread notices.
+    package func whenEnded(_ number: Int, _ listener: @escaping @Sendable () -> Void) {
+        guard let entry = entry(number) else { return listener() }
+        let isEnded = lock.withLock {
+            if strays[number] != nil { return true }
+            listeners[number] = listener
+            return false
+        }
+        if isEnded { return listener() }
+        pool.supervise(Int(entry.slot), entry.use)
+    }
+
+    // MARK: What others do
+
+    override func taskEnded(_ tag: Int, _ outcome: Outcome) {
+        let listener = lock.withLock {
+            if strays[tag] == nil {
+                strays[tag] = outcome
+                strayCount.wrappingAdd(1, ordering: .relaxed)
+            }
+            return listeners.removeValue(forKey: tag)
+        }
+        changes.pointee.wrappingAdd(1, ordering: .sequentiallyConsistent)
+        changes.wakeAll()
+        listener?()
+    }
+
+    private func takeStray(_ number: Int) -> Outcome? {
+        guard strayCount.load(ordering: .acquiring) > 0 else { return nil }
+        return lock.withLock {
+            guard let outcome = strays.removeValue(forKey: number) else { return nil }
+            strayCount.wrappingSubtract(1, ordering: .relaxed)
+            return outcome
+        }
+    }
+
+    // MARK: Ending early
+
+    /// Drops the calls that no worker has taken yet; the others are seen to their end by the pool. The run is not used any more.
+    /// - Parameter killing: the workers that are on one of them are killed.
+    package func abandon(killing: Bool = false) {
+        withdraw()
+        for entry in stragglers.map(\.entry) + (oldest..<max(oldest, newest)).map({ entries[$0 & mask] }) where entry.use != 0 {
+            if !pool.giveUp(Int(entry.slot), entry.use, CancellationError(), running: killing) {
+                pool.supervise(Int(entry.slot), entry.use)
+            }
+        }
+        returnSlots()
+    }
+}
