@@ -28,7 +28,7 @@ extension WorkerPool {
     ) throws -> [R] {
         let run = try TaskRun(invocation, window: Self.mapWindow, in: self)
         defer { run.returnSlots() }
-        var results = MappedResults<R>(reserving: inputs.underestimatedCount)
+        let results = MappedResults<R>(reserving: inputs.underestimatedCount)
         let isPrompt = inputs is any PromptSequence
         var iterator = inputs.makeIterator()
         var isAtEnd = false
@@ -74,24 +74,54 @@ extension WorkerPool {
 }
 
 /// Results that come in any order, and the first error in that of the inputs.
-private struct MappedResults<R> {
-    private var values: [R?] = []
+private final class MappedResults<R> {
+    // Not an array of optionals: each access to it from generic code would look its type up.
+    private var values: UnsafeMutablePointer<R>
+    private var isThere: [Bool] = []
+    private var capacity: Int
     private var failure: (number: Int, error: any Error)?
 
-    init(reserving count: Int) { values.reserveCapacity(count) }
+    init(reserving count: Int) {
+        capacity = max(64, count)
+        values = .allocate(capacity: capacity)
+        isThere.reserveCapacity(capacity)
+    }
 
-    mutating func add() { values.append(nil) }
-    mutating func set(_ number: Int, _ value: R) { values[number] = value }
-    mutating func fail(_ number: Int, _ error: any Error) {
+    deinit {
+        for number in isThere.indices where isThere[number] { (values + number).deinitialize(count: 1) }
+        values.deallocate()
+    }
+
+    func add() {
+        if isThere.count == capacity { grow() }
+        isThere.append(false)
+    }
+
+    private func grow() {
+        let larger = UnsafeMutablePointer<R>.allocate(capacity: 2 * capacity)
+        for number in isThere.indices where isThere[number] { (larger + number).moveInitialize(from: values + number, count: 1) }
+        values.deallocate()
+        values = larger
+        capacity *= 2
+    }
+
+    func set(_ number: Int, _ value: consuming R) {
+        (values + number).initialize(to: value)
+        isThere[number] = true
+    }
+
+    func fail(_ number: Int, _ error: any Error) {
         if let failure, failure.number < number { return }
         failure = (number, error)
     }
 
     func all() throws -> [R] {
         if let failure { throw failure.error }
-        return values.map {
-            guard let value = $0 else { preconditionFailure("an input without an outcome") }
-            return value
+        let count = isThere.count
+        isThere = []
+        return [R](unsafeUninitializedCapacity: count) { memory, initialized in
+            if let base = memory.baseAddress { base.moveInitialize(from: values, count: count) }
+            initialized = count
         }
     }
 }

@@ -51,4 +51,6 @@ enum ArenaHeader {
     static let committed = 8
     /// The most granules that may be committed.
     static let cap = 16
+    /// A bit for each entry of the process table; see ``RunnableProcesses``.
+    static let runnable = 128
 }

@@ -73,6 +73,7 @@ package enum ProcessTable {
         awaitChildren(of: identity, in: arena)
         Reclamation.reclaimBlocks(of: identity, in: arena)
         setProcessIdentifier(0, of: identity, in: arena)
+        RunnableProcesses.remove(identity, in: arena)
         state.pointee.store(word(.free, generation: identity.generation), ordering: .releasing)
         sweepOrphans(in: arena)
     }
@@ -130,7 +131,12 @@ package enum CurrentProcess {
             let (exchanged, original) = bits.compareExchange(expected: 0, desired: new.bits, ordering: .acquiringAndReleasing)
             // Another thread may have been faster; then its entry stands, and this one goes unused.
             known = exchanged ? new.bits : original
-            if exchanged { ProcessTable.setProcessIdentifier(getpid(), of: new, in: arena) } else { ProcessTable.reclaim(new, in: arena) }
+            if exchanged {
+                ProcessTable.setProcessIdentifier(getpid(), of: new, in: arena)
+                RunnableProcesses.add(new, in: arena)
+            } else {
+                ProcessTable.reclaim(new, in: arena)
+            }
         }
         return ProcessIdentity(slot: Int(known & 0xfff) - 1, generation: UInt16(truncatingIfNeeded: known >> 12))
     }
@@ -139,5 +145,6 @@ package enum CurrentProcess {
     package static func begin(as identity: ProcessIdentity, in arena: Arena) {
         bits.store(identity.bits, ordering: .releasing)
         ProcessTable.setProcessIdentifier(getpid(), of: identity, in: arena)
+        RunnableProcesses.add(identity, in: arena)
     }
 }

@@ -14,6 +14,8 @@ struct PoolBlock: @unchecked Sendable {
         var slots = 0
         /// How long a worker spins for work before it sleeps.
         var spinNanoseconds: UInt64 = 0
+        /// It spins only while no more processes of the family than this could use a processor.
+        var processors = Int.max
         /// 0: no limit.
         var tasksPerWorker = 0
         var memoryLimit: UInt64 = 0
@@ -35,6 +37,7 @@ struct PoolBlock: @unchecked Sendable {
     private static let space = 640
     private static let publishersWaiting = 644
     private static let sleepers = 768
+    private static let searchers = 896
     private static let finished = 1024
 
     let arena: Arena
@@ -93,6 +96,8 @@ struct PoolBlock: @unchecked Sendable {
     var publishersWaiting: FutexWord { word32(Self.publishersWaiting) }
     /// A bit for each worker that sleeps or is about to.
     func sleepers(_ i: Int) -> UnsafeMutablePointer<Atomic<UInt64>> { word64(Self.sleepers + i * 8) }
+    /// A bit for each worker that is awake and looks for work.
+    func searchers(_ i: Int) -> UnsafeMutablePointer<Atomic<UInt64>> { word64(Self.searchers + i * 8) }
     /// A bit for each slot whose end the supervisor wants to hear of.
     func finished(_ i: Int) -> UnsafeMutablePointer<Atomic<UInt64>> { word64(Self.finished + i * 8) }
 

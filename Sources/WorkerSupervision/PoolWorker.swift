@@ -69,7 +69,7 @@ struct PoolWorker {
             let count = pool.reserve(for: index, atMost: limit)
             if count > 0 {
                 // With more to do than this worker can take at once, another one should be up.
-                if count > 1 || !pool.isQueueEmpty { pool.callWorkers() }
+                if count > 1 || !pool.isQueueEmpty { pool.callWorker() }
                 pool.announceProgress()
                 reserved = 0..<count
                 if let task = nextReserved() { return task }
@@ -78,7 +78,9 @@ struct PoolWorker {
             if let task = pool.steal(for: index) { return task }
             if pool.leave.pointee.load(ordering: .acquiring) != 0 { return nil }
             if spin() { continue }
+            RunnableProcesses.remove(launch.identity, in: pool.arena)
             pool.sleep(index) { pool.hasWork || pool.leave.pointee.load(ordering: .sequentiallyConsistent) != 0 }
+            RunnableProcesses.add(launch.identity, in: pool.arena)
         }
     }
 
@@ -94,9 +96,12 @@ struct PoolWorker {
         return nil
     }
 
-    /// Looks for work for a while. Returns whether there may be some.
+    /// Looks for work for a while, if that keeps no other process from a processor. Returns whether there may be some.
     private func spin() -> Bool {
-        guard header.spinNanoseconds > 0 else { return false }
+        guard header.spinNanoseconds > 0, isSpinningFree else { return false }
+        pool.setSearching(index, true)
+        // From here on it is for this worker to find what is published, and then to call others if there is more.
+        defer { pool.setSearching(index, false) }
         let end = monotonicNow() + header.spinNanoseconds
         repeat {
             for _ in 0..<64 {
@@ -104,9 +109,11 @@ struct PoolWorker {
                 spinPause()
             }
             if pool.hasReserved { return true }
-        } while monotonicNow() < end && pool.leave.pointee.load(ordering: .relaxed) == 0
+        } while monotonicNow() < end && isSpinningFree && pool.leave.pointee.load(ordering: .relaxed) == 0
         return false
     }
+
+    private var isSpinningFree: Bool { header.processors == .max || RunnableProcesses.count(in: pool.arena) <= header.processors }
 
     // MARK: Running it
 

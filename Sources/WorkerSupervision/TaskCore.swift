@@ -144,18 +144,14 @@ package final class TaskCore: TaskOwner, @unchecked Sendable {
     package func wait(until deadline: Deadline) -> Outcome? {
         if let outcome { return outcome }
         if let foreignness { return foreignness }
-        var spins = pool?.spinsForResult ?? 0
+        var spinning = Spinning(in: pool)
         while true {
             if let outcome { return outcome }
             // The task's own word is the fastest to hear from: its worker wakes who sleeps there.
             switch pool?.prepareToSleep(on: slot, use) {
             case .look: continue
             case .sleep(let word):
-                if spins > 0 {
-                    spins -= 1
-                    spinPause()
-                    continue
-                }
+                if spinning.pause() { continue }
                 guard let announced = pool?.announceSleep(on: slot, use) else { continue }
                 if !word.wait(while: announced, until: deadline), !isDone { return nil }
             case .elsewhere, nil:
@@ -187,6 +183,25 @@ package final class TaskCore: TaskOwner, @unchecked Sendable {
         }
         if foreignness != nil { return false }
         return pool?.giveUp(slot, use, error) ?? complete(.failure(error))
+    }
+}
+
+/// A thread's waiting on its processor, for as long as that is right.
+struct Spinning {
+    private let end: Deadline
+    private var turns = 0
+
+    init(in pool: WorkerPool?) { end = pool?.spinEnd() ?? Deadline(instant: 0) }
+
+    /// Lets a moment pass; false when it has been long enough.
+    @inline(__always)
+    mutating func pause() -> Bool {
+        guard end.instant > 0 else { return false }
+        turns += 1
+        // A look at the clock costs as much as some pauses.
+        if turns % 32 == 0, Deadline.now > end { return false }
+        spinPause()
+        return true
     }
 }
 

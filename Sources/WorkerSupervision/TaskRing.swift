@@ -139,30 +139,36 @@ extension PoolBlock {
 
     // MARK: Calling workers
 
-    /// Wakes sleeping workers that have announced themselves, `count` at most.
-    func callWorkers(_ count: Int = 1) {
-        var left = count
-        for i in 0..<(workers + 63) / 64 {
-            var bits = sleepers(i).pointee.load(ordering: .sequentiallyConsistent)
-            while bits != 0 {
-                let bit = bits.trailingZeroBitCount
-                bits = sleepers(i).pointee.bitwiseAnd(~(1 << UInt64(bit)), ordering: .sequentiallyConsistent).oldValue
-                if bits & 1 << UInt64(bit) != 0 {
-                    bits &= ~(1 << UInt64(bit))
-                    let word = called(i * 64 + bit)
-                    word.pointee.store(1, ordering: .sequentiallyConsistent)
-                    word.wake()
-                    left -= 1
-                    if left == 0 { return }
-                }
+    /// Sees to it that somebody takes a task that is there: wakes a sleeping worker that has announced itself, unless another is awake and looking, who then calls the
+    /// next if there is more.
+    @inline(__always)
+    func callWorker() {
+        for i in 0..<(workers + 63) / 64 where searchers(i).pointee.load(ordering: .sequentiallyConsistent) != 0 { return }
+        for i in 0..<(workers + 63) / 64 where sleepers(i).pointee.load(ordering: .sequentiallyConsistent) != 0 { if wakeSleeper(i) { return } }
+    }
+
+    /// Returns false when all have been woken by others.
+    @inline(never)
+    private func wakeSleeper(_ i: Int) -> Bool {
+        var bits = sleepers(i).pointee.load(ordering: .sequentiallyConsistent)
+        while bits != 0 {
+            let bit = bits & (~bits + 1)
+            bits = sleepers(i).pointee.bitwiseAnd(~bit, ordering: .sequentiallyConsistent).oldValue
+            if bits & bit != 0 {
+                let word = called(i * 64 + bit.trailingZeroBitCount)
+                word.pointee.store(1, ordering: .sequentiallyConsistent)
+                word.wake()
+                return true
             }
         }
+        return false
     }
 
     /// After the death of `dead`: calls the workers that it may have been about to wake. Having taken their bits, it was the only one to know that they sleep.
     /// Of all others whose bit is not set this only makes sure that they look once more before they sleep.
     func recallWorkers(after dead: Int) {
-        // What it was itself called for is for others now.
+        // What it was itself called for, or would have found, is for others now.
+        searchers(dead / 64).pointee.bitwiseAnd(~(1 << UInt64(dead % 64)), ordering: .sequentiallyConsistent)
         sleepers(dead / 64).pointee.bitwiseAnd(~(1 << UInt64(dead % 64)), ordering: .sequentiallyConsistent)
         for worker in 0..<workers {
             let bits = sleepers(worker / 64).pointee.load(ordering: .sequentiallyConsistent)
@@ -170,7 +176,7 @@ extension PoolBlock {
             called(worker).pointee.store(1, ordering: .sequentiallyConsistent)
             called(worker).wake()
         }
-        if hasWork { callWorkers() }
+        if hasWork { callWorker() }
         // It may have been about to tell publishers.
         if publishersWaiting.pointee.load(ordering: .sequentiallyConsistent) != 0 { wakePublishers() }
     }
@@ -192,6 +198,16 @@ extension PoolBlock {
         sleepers(worker / 64).pointee.bitwiseOr(bit, ordering: .sequentiallyConsistent)
         if !isNeeded() { called(worker).wait(while: 0) }
         sleepers(worker / 64).pointee.bitwiseAnd(~bit, ordering: .sequentiallyConsistent)
+    }
+
+    /// Says that a worker is awake and looks for work, or does so no more: then it looks once more before it sleeps.
+    func setSearching(_ worker: Int, _ isSearching: Bool) {
+        let bit = UInt64(1) << UInt64(worker % 64)
+        if isSearching {
+            searchers(worker / 64).pointee.bitwiseOr(bit, ordering: .sequentiallyConsistent)
+        } else {
+            searchers(worker / 64).pointee.bitwiseAnd(~bit, ordering: .sequentiallyConsistent)
+        }
     }
 
     // MARK: Hearing of ends

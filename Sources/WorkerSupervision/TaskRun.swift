@@ -14,22 +14,22 @@ package final class TaskRun: TaskOwner, @unchecked Sendable {
     private let writer: SlotByteWriter
 
     /// Calls that have not been given out, at their number modulo the array's size: those from `oldest` to `newest`.
-    private var entries: [Entry]
+    @exclusivity(unchecked) private var entries: [Entry]
     private let mask: Int
-    private var oldest = 0
-    private var newest = 0
+    @exclusivity(unchecked) private var oldest = 0
+    @exclusivity(unchecked) private var newest = 0
     /// Calls from before `oldest` that have not ended, while hundreds after them have: they must not keep others waiting.
-    private var stragglers: [(number: Int, entry: Entry)] = []
-    private var live = 0
+    @exclusivity(unchecked) private var stragglers: [(number: Int, entry: Entry)] = []
+    @exclusivity(unchecked) private var live = 0
     /// The calls from here on have been submitted, and not been published yet.
-    private var unpublished = 0
-    private var publishAt = 1
+    @exclusivity(unchecked) private var unpublished = 0
+    @exclusivity(unchecked) private var publishAt = 1
     /// Slots of this run that hold no task.
-    private var free: [Int32] = []
+    @exclusivity(unchecked) private var free: [Int32] = []
     /// Where ``nextFinished()`` looks next; -1: among the stragglers.
-    private var cursor = -1
+    @exclusivity(unchecked) private var cursor = -1
     /// Calls collected since the pool was told.
-    private var collected = 0
+    @exclusivity(unchecked) private var collected = 0
     private let scratch: UnsafeMutableRawBufferPointer
 
     private let lock = HostLock()
@@ -135,7 +135,7 @@ package final class TaskRun: TaskOwner, @unchecked Sendable {
                 return room
             }
             unpublished += published
-            block.callWorkers(published)
+            if published > 0 { block.callWorker() }
             if published < count { pool.waitForProgress { pool.lock.withLock { pool.phase.refusal != nil || block.room(atLeast: 1) > 0 } } }
         }
         if pool.configuration.taskTimeout != nil { pool.block.callSupervisor() }
@@ -302,11 +302,8 @@ package final class TaskRun: TaskOwner, @unchecked Sendable {
     /// Waits until it is worth while to collect and to submit more: some calls have ended, and workers are about to run out of others.
     package func waitForRoom() {
         returnSlots(keeping: Self.mostAtOnce)
-        var spins = pool.spinsForResult
-        while spins > 0, pool.block.queueLength > pool.block.callBelow {
-            spins -= 1
-            spinPause()
-        }
+        var spinning = Spinning(in: pool)
+        while pool.block.queueLength > pool.block.callBelow, spinning.pause() {}
         pool.waitForProgress { pool.block.queueLength <= pool.block.callBelow && hasFinished }
     }
 
@@ -349,16 +346,12 @@ package final class TaskRun: TaskOwner, @unchecked Sendable {
     package func wait(for number: Int, until deadline: Deadline) -> Bool {
         guard let entry = entry(number) else { return true }
         let slot = Int(entry.slot)
-        var spins = pool.spinsForResult
+        var spinning = Spinning(in: pool)
         while true {
             let seen = changes.pointee.load(ordering: .sequentiallyConsistent)
             let word = pool.block.load(slot)
             if word.use == entry.use, word.phase == .ready || word.phase == .claimed {
-                if spins > 0 {
-                    spins -= 1
-                    spinPause()
-                    continue
-                }
+                if spinning.pause() { continue }
                 guard let announced = pool.announceSleep(on: slot, entry.use) else { continue }
                 return pool.block.futex(slot).wait(while: announced, until: deadline)
             }

@@ -181,7 +181,7 @@ extension WorkerPool {
             block.publish(1)
             return true
         }
-        if again { block.callWorkers() }
+        if again { block.callWorker() }
         return again
     }
 

@@ -41,8 +41,8 @@ package final class WorkerPool: @unchecked Sendable {
     var endingSignal: Int32 { killBy.hasPassed ? SIGKILL : SIGTERM }
     /// Set once every worker has ended and none will be started.
     package let finished = TaskCore()
-    /// How often a thread looks for a result before it sleeps.
-    let spinsForResult: Int
+    /// How long threads look for a result before they sleep, and with how many processes at most that could use a processor.
+    private let spinning: (processors: Int, nanoseconds: UInt64)
     /// A writer that nobody uses at the moment.
     private let spareWriter = Atomic<UInt>(0)
 
@@ -86,22 +86,20 @@ package final class WorkerPool: @unchecked Sendable {
 
         var slots = PoolBlock.leastSlots
         while slots < count * 64, slots < PoolBlock.mostSlots { slots *= 2 }
-        // Spinning takes a processor from somebody else unless there is one for each worker and one for the host.
-        let isRoomy = count < allowance.workerCount
         var header = PoolBlock.Header()
         header.workers = count
         header.slots = slots
         switch configuration.waiting {
         case .adaptive:
-            header.spinNanoseconds = isRoomy ? 50_000 : 0
-            spinsForResult = isRoomy ? 2000 : 0
+            // About as long as it takes to wake a sleeper: at worst, waiting costs twice what it must.
+            header.spinNanoseconds = 50_000
+            header.processors = allowance.workerCount
         case .blocking:
-            header.spinNanoseconds = 0
-            spinsForResult = 0
+            break
         case .spinning:
             header.spinNanoseconds = 2_000_000
-            spinsForResult = 50_000
         }
+        spinning = (processors: header.processors, nanoseconds: header.spinNanoseconds)
         header.tasksPerWorker = configuration.maxTasksPerWorker ?? 0
         header.memoryLimit = UInt64(configuration.memoryLimit?.bytes ?? 0)
         header.notesTimes = configuration.taskTimeout != nil
@@ -213,7 +211,7 @@ package final class WorkerPool: @unchecked Sendable {
             // Not only for an end: the last one may have come between the attempt and here.
             waitForProgress { lock.withLock { phase.refusal != nil || block.room(atLeast: 1) > 0 } || drainFinished() }
         }
-        block.callWorkers()
+        block.callWorker()
         if deadline != nil || configuration.taskTimeout != nil { block.callSupervisor() }
     }
 
@@ -224,6 +222,14 @@ package final class WorkerPool: @unchecked Sendable {
         let use = max(1, block.load(slot).use &+ 1)
         block.word(slot).pointee.store(SlotWord(.ready, use: use, flags: flags).rawValue, ordering: .releasing)
         return use
+    }
+
+    /// Until when a thread that waits may keep its processor.
+    func spinEnd() -> Deadline {
+        guard spinning.nanoseconds > 0, spinning.processors == .max || RunnableProcesses.count(in: arena) <= spinning.processors else {
+            return Deadline(instant: 0)
+        }
+        return Deadline(instant: Deadline.now.instant + spinning.nanoseconds)
     }
 
     // MARK: Writers
