@@ -61,7 +61,7 @@ struct PoolWorker {
 
     /// Waits for a task; nil when the worker is to leave.
     @inline(__always)
-    private mutating func nextTask(atMost limit: Int) -> ClaimedTask? { nextReserved() ?? findTask(atMost: limit) }
+    private mutating func nextTask(atMost limit: Int) -> ClaimedTask? { pool.claimReserved(&reserved, for: index) ?? findTask(atMost: limit) }
 
     @inline(never)
     private mutating func findTask(atMost limit: Int) -> ClaimedTask? {
@@ -72,7 +72,7 @@ struct PoolWorker {
                 if count > 1 || !pool.isQueueEmpty { pool.callWorker() }
                 pool.announceProgress()
                 reserved = 0..<count
-                if let task = nextReserved() { return task }
+                if let task = pool.claimReserved(&reserved, for: index) { return task }
                 continue
             }
             if let task = pool.steal(for: index) { return task }
@@ -82,18 +82,6 @@ struct PoolWorker {
             pool.sleep(index) { pool.hasWork || pool.leave.pointee.load(ordering: .sequentiallyConsistent) != 0 }
             RunnableProcesses.add(launch.identity, in: pool.arena)
         }
-    }
-
-    /// The first task of the record that is still to be had.
-    @inline(__always)
-    private mutating func nextReserved() -> ClaimedTask? {
-        while let entry = reserved.popFirst() {
-            let task = pool.claim(pool.record(index)[entry].load(ordering: .relaxed), for: index)
-            // Only now: an entry that nobody looks at any more must not be ready any more.
-            pool.progress(index).pointee.store(UInt64(reserved.lowerBound) | UInt64(reserved.upperBound) << 32, ordering: .releasing)
-            if let task { return task }
-        }
-        return nil
     }
 
     /// Looks for work for a while, if that keeps no other process from a processor. Returns whether there may be some.

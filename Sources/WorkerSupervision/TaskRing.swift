@@ -102,6 +102,18 @@ extension PoolBlock {
         }
     }
 
+    /// Takes the first task of the worker's own record that is still to be had. `entries` are those that have not been tried.
+    @inline(__always)
+    func claimReserved(_ entries: inout Range<Int>, for worker: Int) -> ClaimedTask? {
+        while let entry = entries.popFirst() {
+            let task = claim(record(worker)[entry].load(ordering: .relaxed), for: worker)
+            // Only now: an entry that nobody looks at any more must not be ready any more.
+            progress(worker).pointee.store(UInt64(entries.lowerBound) | UInt64(entries.upperBound) << 32, ordering: .releasing)
+            if let task { return task }
+        }
+        return nil
+    }
+
     /// Takes a task for `worker` that another one has reserved and not come to, whether that one lives or not.
     func steal(for worker: Int) -> ClaimedTask? {
         var found: ClaimedTask?

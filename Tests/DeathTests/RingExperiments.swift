@@ -7,10 +7,10 @@ import SystemLayer
 
 /// Deaths of a pool's worker between two tasks and in one, with a host that is played by hand.
 enum RingExperiments {
-    private static let taskCount = 3
+    private static let taskCount = 8
     private static let use: UInt32 = 7
 
-    /// A worker takes a task, does it, and says so.
+    /// A worker reserves two tasks, takes one, does it, and says so.
     static func claimAndFinish() throws {
         let scene = try Scene(workers: 2)
         try Execution(
@@ -59,13 +59,15 @@ enum RingExperiments {
         /// What the host does with a task, for tasks that ask for their slot's number.
         func publishTasks() {
             pool.head.pointee.store(pool.tail.pointee.load(ordering: .relaxed), ordering: .relaxed)
+            pool.progress(0).pointee.store(0, ordering: .relaxed)
             for slot in 0..<taskCount {
-                pool.fields(slot).pointee = PoolBlock.SlotFields()
-                pool.result(slot).storeBytes(of: 0, as: UInt64.self)
+                pool.setPlace(PayloadPlace(inlineBytes: 0), pool.resultParts, slot)
+                pool.small(pool.resultParts, slot).storeBytes(of: 0, as: UInt64.self)
                 pool.word(slot).pointee.store(
                     SlotWord(.ready, use: use, flags: SlotWord.supervised | SlotWord.waiter).rawValue, ordering: .releasing)
-                _ = pool.enqueue(slot, use: use)
+                pool.enqueue(slot, use: use, ahead: slot)
             }
+            pool.publish(taskCount)
         }
 
         /// Only this process, in order to warm up, has to publish for itself.
@@ -83,14 +85,13 @@ enum RingExperiments {
                     try requireEqual(word.worker, 0)
                     own.append(slot)
                     if word.phase == .value {
-                        try requireEqual(pool.result(slot).load(as: UInt64.self), UInt64(slot) + 100)
-                        try requireEqual(pool.fields(slot).pointee.resultBytes, 8)
+                        try requireEqual(pool.bytes(pool.resultParts, slot).loadUnaligned(as: UInt64.self), UInt64(slot) + 100)
+                        try requireEqual(pool.bytes(pool.resultParts, slot).count, 8)
                     } else {
                         // As the supervisor does it for a task that may run again.
                         pool.word(slot).pointee.store(word.retried.rawValue, ordering: .releasing)
-                        guard pool.enqueue(slot, use: use) else {
-                            throw Laboratory.Failure(description: "no room for the lost task in the queue")
-                        }
+                        pool.enqueue(slot, use: use, ahead: 0)
+                        pool.publish(1)
                         own.removeLast()
                     }
                 default: throw Laboratory.Failure(description: "the task \(slot) is \(word.phase)")
@@ -98,9 +99,14 @@ enum RingExperiments {
             }
             guard own.count <= 1 else { throw Laboratory.Failure(description: "the dead worker has had the tasks \(own)") }
             var others: [Int] = []
-            while let (slot, _) = pool.claim(for: 1) { others.append(slot) }
+            // The other worker finds what is in the queue, and what the dead one has reserved and not come to.
+            while pool.reserve(for: 1, atMost: 1) > 0 {
+                var entries = 0..<1
+                if let task = pool.claimReserved(&entries, for: 1) { others.append(task.slot) }
+            }
+            while let task = pool.steal(for: 1) { others.append(task.slot) }
             try requireEqual((own + others).sorted(), Array(0..<taskCount))
-            try requireEqual(pool.isQueueEmpty, true)
+            try requireEqual(pool.hasWork, false)
         }
 
         /// A worker that sleeps once, and ends when it has been called.
@@ -119,12 +125,13 @@ enum RingExperiments {
 extension PoolBlock {
     /// A worker's loop, once round.
     fileprivate func work(asWorker worker: Int) {
-        guard let (slot, claimed) = claim(for: worker) else { return }
+        var entries = 0..<reserve(for: worker, atMost: 2)
+        guard let task = claimReserved(&entries, for: worker) else { return }
         // Not the time: what the kernel's code for that does differs with the time it takes, and no two victims would take the same path.
-        claimedAt(slot).pointee.store(1, ordering: .releasing)
-        result(slot).storeBytes(of: UInt64(slot) + 100, as: UInt64.self)
-        fields(slot).pointee.resultBytes = 8
-        _ = move(slot, from: claimed, to: claimed.moved(to: .value))
-        announceEnd(of: slot, old: claimed)
+        claimedAt(task.slot).pointee.store(1, ordering: .releasing)
+        small(resultParts, task.slot).storeBytes(of: UInt64(task.slot) + 100, as: UInt64.self)
+        setPlace(PayloadPlace(inlineBytes: 8), resultParts, task.slot)
+        _ = move(task.slot, from: task.word, to: task.word.moved(to: .value))
+        announceEnd(of: task.slot, old: task.word)
     }
 }
