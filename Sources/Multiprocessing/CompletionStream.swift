@@ -2,34 +2,30 @@ import SystemLayer
 import Synchronization
 import WorkerSupervision
 
-/// Takes inputs, submits them, and gives the futures in the order in which they end, or in that of the inputs.
+/// Takes inputs, submits them, and gives the futures in the order in which they end.
 final class CompletionStream<R: Sendable>: @unchecked Sendable {
     // Unchecked: `lock` guards everything that changes. `pullLock` is held while an input is taken and submitted, which may run the user's code and block.
     typealias Element = (index: Int, future: Future<R>)
 
     private let lock = HostLock()
     private let pullLock = HostLock()
-    private let isOrdered: Bool
     /// Whether what was submitted for it is of no use to others.
     private let cancelsRest: Bool
     private let buffer: Int
     private var pull: (() -> Future<R>?)?
     private var nextIndex = 0
-    /// Submitted and not given out; ended ones come first where order does not matter.
+    /// Submitted and not given out.
     private var waiting: [Int: Future<R>] = [:]
     private var ended: [Int] = []
-    private var nextOrdered = 0
     /// Counts what those who wait wait for.
     private let changes: FutexWord = .makeFutexWord()
     private var sleepers: [@Sendable () -> Void] = []
-    private var blockedThreads = 0
 
-    init<A>(_ inputs: some Sequence<A>, buffer: Int, isOrdered: Bool = false, cancelsRest: Bool = true, submit: @escaping (A) -> Future<R>)
+    init<A>(_ inputs: some Sequence<A>, buffer: Int, cancelsRest: Bool = true, submit: @escaping (A) -> Future<R>)
     {
         var iterator = inputs.makeIterator()
         pull = { iterator.next().map(submit) }
         self.buffer = max(1, buffer)
-        self.isOrdered = isOrdered
         self.cancelsRest = cancelsRest
         refill()
     }
@@ -53,12 +49,7 @@ final class CompletionStream<R: Sendable>: @unchecked Sendable {
                     waiting[nextIndex] = future
                     return nextIndex
                 }
-                if !isOrdered {
-                    future.core.whenComplete { [weak self] _ in self?.hasEnded(index) }
-                } else if lock.withLock({ blockedThreads > 0 || !sleepers.isEmpty }) {
-                    // Another consumer has come before there was anything for it.
-                    notify()
-                }
+                future.core.whenComplete { [weak self] _ in self?.hasEnded(index) }
             }
         }
     }
@@ -84,42 +75,27 @@ final class CompletionStream<R: Sendable>: @unchecked Sendable {
         case end
     }
 
-    /// - Parameter blocking: whether the caller, finding nothing, will block; then it counts as blocked from here on.
-    private func takeNext(blocking: Bool = false) -> Next {
+    private func takeNext() -> Next {
         lock.withLock {
-            let next = takeNextLocked()
-            if blocking, case .wait = next { blockedThreads += 1 }
-            return next
-        }
-    }
-
-    /// Under the lock.
-    private func takeNextLocked() -> Next {
-        let index: Int
-        if isOrdered {
-            index = nextOrdered
-        } else {
             guard !ended.isEmpty else { return waiting.isEmpty && pull == nil ? .end : .wait }
-            index = ended.removeFirst()
+            let index = ended.removeFirst()
+            guard let future = waiting.removeValue(forKey: index) else { preconditionFailure("a future that ended twice") }
+            return .element((index, future))
         }
-        guard let future = waiting.removeValue(forKey: index) else { return pull == nil ? .end : .wait }
-        nextOrdered = index + 1
-        return .element((index, future))
     }
 
-    /// The next future. In completion order it has ended, in input order it may not have. Blocks.
+    /// The next future, which has ended. Blocks.
     /// - Returns: nil at the end.
     /// - Throws: ``TaskTimeout`` when `deadline` passes first.
     func next(until deadline: Deadline) throws -> Element? {
         while true {
             let seen = changes.pointee.load(ordering: .sequentiallyConsistent)
-            switch takeNext(blocking: true) {
+            switch takeNext() {
             case .element(let element):
                 refill()
                 return element
             case .end: return nil
             case .wait:
-                defer { lock.withLock { blockedThreads -= 1 } }
                 if !changes.wait(while: seen, until: deadline) {
                     throw TaskTimeout("There was no further result in time. The work goes on.")
                 }
@@ -138,8 +114,7 @@ final class CompletionStream<R: Sendable>: @unchecked Sendable {
             case .wait:
                 try await suspend(until: deadline) { resume in
                     let isThere = lock.withLock {
-                        let isNextThere = isOrdered ? waiting[nextOrdered] != nil : !ended.isEmpty
-                        if isNextThere || (waiting.isEmpty && pull == nil) { return true }
+                        if !ended.isEmpty || (waiting.isEmpty && pull == nil) { return true }
                         sleepers.append(resume)
                         return false
                     }

@@ -1,4 +1,5 @@
 import SystemLayer
+import WorkTransfer
 import WorkerSupervision
 
 /// The results of many calls, as they are asked for: an asynchronous sequence of values, and a sequence of `Result`s.
@@ -11,27 +12,38 @@ public struct Results<R: Sendable>: Sendable {
         _ pool: WorkerPool, _ inputs: some Sequence<A>, problem: UsageError?, buffer: Int, timeout: Duration? = nil, isOrdered: Bool,
         _ function: @escaping @Sendable (A) throws -> R
     ) where R: Codable {
-        var problem = problem
-        if buffer < 1 { problem = UsageError("buffer is \(buffer); it must be 1 or more.") }
-        let failure = problem
         let deadline = Deadline(after: timeout)
-        if let failure {
-            state = ResultsState(CompletionStream([failure], buffer: 1, isOrdered: true) { Future(failing: $0) }, deadline, timeout)
-        } else {
-            state = ResultsState(
-                CompletionStream(inputs, buffer: buffer, isOrdered: isOrdered) { pool.call(function, $0, isSupervised: !isOrdered) },
-                deadline, timeout)
+        func make() throws -> ResultsState<R>.Source {
+            if let problem { throw problem }
+            if buffer < 1 { throw UsageError("buffer is \(buffer); it must be 1 or more.") }
+            guard isOrdered else {
+                return .inCompletionOrder(CompletionStream(inputs, buffer: buffer) { pool.call(function, $0, isSupervised: true) })
+            }
+            return .inInputOrder(
+                try OrderedResults(
+                    inputs, buffer: buffer, Invocation(function), in: pool,
+                    encode: { try Invocation<A, R>.encodeArguments($0, to: $1) }, decode: { try Invocation<A, R>.decodeOutput(from: &$0) }))
+        }
+        do {
+            state = ResultsState(try make(), deadline, timeout)
+        } catch {
+            state = ResultsState(.inCompletionOrder(CompletionStream([error], buffer: 1) { Future(failing: $0) }), deadline, timeout)
         }
     }
 }
 
 final class ResultsState<R: Sendable>: Sendable {
-    let stream: CompletionStream<R>
+    enum Source: Sendable {
+        case inInputOrder(OrderedResults<R>)
+        case inCompletionOrder(CompletionStream<R>)
+    }
+
+    let source: Source
     let deadline: Deadline
     let timeout: Duration?
 
-    init(_ stream: CompletionStream<R>, _ deadline: Deadline, _ timeout: Duration?) {
-        self.stream = stream
+    init(_ source: Source, _ deadline: Deadline, _ timeout: Duration?) {
+        self.source = source
         self.deadline = deadline
         self.timeout = timeout
     }
@@ -49,11 +61,14 @@ extension Results: Sequence {
 
         /// Waits for the next result. Blocks the calling thread.
         public mutating func next() -> Result<R, any Error>? {
-            do {
-                guard let (_, future) = try state.stream.next(until: state.deadline) else { return nil }
-                return future.waitForResult(until: state.deadline, state.timeout)
-            } catch {
-                return .failure(error)
+            switch state.source {
+            case .inInputOrder(let results): return results.nextResult(until: state.deadline, state.timeout)
+            case .inCompletionOrder(let stream):
+                do {
+                    return try stream.next(until: state.deadline)?.future.waitForResult(until: state.deadline, state.timeout)
+                } catch {
+                    return .failure(error)
+                }
             }
         }
     }
@@ -78,11 +93,10 @@ extension Results: AsyncSequence {
 
         /// The next value. Throws what its call threw, `CancellationError` when the awaiting task is cancelled, ``TaskTimeout``.
         public mutating func next() async throws -> R? {
-            guard let (_, future) = try await state.stream.next(until: state.deadline) else { return nil }
-            if future.core.outcome == nil {
-                try await suspend(until: state.deadline) { resume in future.core.whenComplete { _ in resume() } }
+            switch state.source {
+            case .inInputOrder(let results): return try await results.nextResult(until: state.deadline, state.timeout)?.get()
+            case .inCompletionOrder(let stream): return try await stream.next(until: state.deadline)?.future.value
             }
-            return try await future.value
         }
     }
 

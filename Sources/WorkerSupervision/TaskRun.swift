@@ -258,6 +258,20 @@ package final class TaskRun: TaskOwner, @unchecked Sendable {
         }
     }
 
+    /// Gives out a certain call, if it has ended.
+    package func takeIfFinished(_ number: Int) -> Finished? {
+        if case .finished(let finished) = take(number) { return finished }
+        return nil
+    }
+
+    /// The outcome of a call that was just given out, also when that is a result in memory that will be used again.
+    package func outcome(of finished: Finished) -> Outcome {
+        if let outcome = finished.outcome { return outcome }
+        guard let start = finished.bytes.baseAddress else { preconditionFailure("a result at no address") }
+        if finished.bytes.count <= PoolBlock.smallBytes { return .small(SmallPayload(start, count: finished.bytes.count)) }
+        return .value(Payload(inline: start, bytes: finished.bytes.count, block: 0, handles: 0, in: pool.arena))
+    }
+
     private func finish(_ number: Int, _ slot: Int, _ word: SlotWord) -> Finished {
         let block = pool.block
         let place = block.place(block.resultParts, slot)
@@ -338,39 +352,59 @@ package final class TaskRun: TaskOwner, @unchecked Sendable {
         var number = newest - 1
         while number >= oldest, entries[number & mask].use == 0 { number -= 1 }
         if number < oldest { number = stragglers.last?.number ?? number }
-        _ = wait(for: number, until: .never)
+        if let waiter = waiter(for: number) { _ = wait(for: waiter, until: .never) }
     }
 
-    /// Waits until a call may have ended.
-    /// - Returns: false when `deadline` passes first.
-    package func wait(for number: Int, until deadline: Deadline) -> Bool {
-        guard let entry = entry(number) else { return true }
-        let slot = Int(entry.slot)
+    /// What any thread needs to wait for a certain call, beside others that use the run.
+    package struct Waiter: Sendable {
+        let run: TaskRun
+        let number: Int
+        let slot: Int
+        let use: UInt32
+        /// What `changes` was when the call had not ended.
+        let seen: UInt32
+
+        /// Waits until the call may have ended.
+        /// - Returns: false when `deadline` passes first.
+        package func wait(until deadline: Deadline) -> Bool { run.wait(for: self, until: deadline) }
+
+        /// Has `listener` called once when the call has ended, perhaps at once, on whichever thread notices.
+        package func whenEnded(_ listener: @escaping @Sendable () -> Void) { run.whenEnded(self, listener) }
+    }
+
+    /// How to wait for a call; nil when it has been given out.
+    package func waiter(for number: Int) -> Waiter? {
+        let seen = changes.pointee.load(ordering: .sequentiallyConsistent)
+        return entry(number).map { Waiter(run: self, number: number, slot: Int($0.slot), use: $0.use, seen: seen) }
+    }
+
+    private func wait(for waiter: Waiter, until deadline: Deadline) -> Bool {
         var spinning = Spinning(in: pool)
         while true {
-            let seen = changes.pointee.load(ordering: .sequentiallyConsistent)
-            let word = pool.block.load(slot)
-            if word.use == entry.use, word.phase == .ready || word.phase == .claimed {
+            let word = pool.block.load(waiter.slot)
+            if word.use == waiter.use, word.phase == .ready || word.phase == .claimed {
                 if spinning.pause() { continue }
-                guard let announced = pool.announceSleep(on: slot, entry.use) else { continue }
-                return pool.block.futex(slot).wait(while: announced, until: deadline)
+                guard let announced = pool.announceSleep(on: waiter.slot, waiter.use) else { continue }
+                if pool.block.futex(waiter.slot).wait(while: announced, until: deadline) { continue }
+                return false
             }
-            if word.use == entry.use, word.isFinished { return true }
-            if lock.withLock({ strays[number] != nil }) { return true }
-            if !changes.wait(while: seen, until: deadline) { return false }
+            if word.use == waiter.use, word.isFinished { return true }
+            // Somebody else has it in hand, and will say so.
+            if lock.withLock({ strays[waiter.number] != nil }) { return true }
+            return changes.wait(while: waiter.seen, until: deadline)
         }
     }
 
-    /// Has `listener` called once when the call has ended, perhaps at once, on whichever thread notices.
-    package func whenEnded(_ number: Int, _ listener: @escaping @Sendable () -> Void) {
-        guard let entry = entry(number) else { return listener() }
+    private func whenEnded(_ waiter: Waiter, _ listener: @escaping @Sendable () -> Void) {
         let isEnded = lock.withLock {
-            if strays[number] != nil { return true }
-            listeners[number] = listener
+            if strays[waiter.number] != nil { return true }
+            listeners[waiter.number] = listener
             return false
         }
         if isEnded { return listener() }
-        pool.supervise(Int(entry.slot), entry.use)
+        pool.supervise(waiter.slot, waiter.use)
+        // It may have been given out to another before the listener was there.
+        if pool.block.load(waiter.slot).use != waiter.use { callListener(waiter.number) }
     }
 
     // MARK: What others do
@@ -388,6 +422,15 @@ package final class TaskRun: TaskOwner, @unchecked Sendable {
         listener?()
     }
 
+    /// Has those look again who wait for a call that was given out to another.
+    package func announce(_ number: Int) {
+        changes.pointee.wrappingAdd(1, ordering: .sequentiallyConsistent)
+        changes.wakeAll()
+        callListener(number)
+    }
+
+    private func callListener(_ number: Int) { lock.withLock { listeners.removeValue(forKey: number) }?() }
+
     private func takeStray(_ number: Int) -> Outcome? {
         guard strayCount.load(ordering: .acquiring) > 0 else { return nil }
         return lock.withLock {
@@ -399,14 +442,13 @@ package final class TaskRun: TaskOwner, @unchecked Sendable {
 
     // MARK: Ending early
 
-    /// Drops the calls that no worker has taken yet; the others are seen to their end by the pool. The run is not used any more.
-    /// - Parameter killing: the workers that are on one of them are killed.
-    package func abandon(killing: Bool = false) {
+    /// Drops the calls from `first` on that no worker has taken yet; the others are seen to their end by the pool. The run is not used any more.
+    package func abandon(from first: Int) {
         withdraw()
-        for entry in stragglers.map(\.entry) + (oldest..<max(oldest, newest)).map({ entries[$0 & mask] }) where entry.use != 0 {
-            if !pool.giveUp(Int(entry.slot), entry.use, CancellationError(), running: killing) {
-                pool.supervise(Int(entry.slot), entry.use)
-            }
+        for number in stragglers.map(\.number) + Array(oldest..<max(oldest, newest)) {
+            guard let entry = entry(number) else { continue }
+            let (slot, use) = (Int(entry.slot), entry.use)
+            if number < first || !pool.giveUp(slot, use, CancellationError(), running: false) { pool.supervise(slot, use) }
         }
         returnSlots()
     }
