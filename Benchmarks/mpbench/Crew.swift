@@ -45,6 +45,32 @@ final class Crew {
         return shares.map(LockShare.init)
     }
 
+    /// Throws the ball to the first member and back so often; the time in ns.
+    func pingPong(_ kind: cb_ball_kind, rounds: Int) throws -> Double {
+        try length("round trips in C") { cb_crew_pingpong(handle, kind, UInt64(rounds), &$0) }
+    }
+
+    /// The first member hands over so many bytes; the time in ns, with a copy into fresh memory or without.
+    func payload(bytes: Int, copyOut: Bool) throws -> Double {
+        try length("copying in C") { cb_crew_payload(handle, bytes, copyOut ? 1 : 0, &$0) }
+    }
+
+    /// The first member forks and reaps so often; the time in ns.
+    func fork(times: Int) throws -> Double {
+        try length("forking in C") { cb_crew_fork(handle, UInt64(times), &$0) }
+    }
+
+    /// The first member kills and replaces a worker of its own so often; the time in ns.
+    func refork(times: Int) throws -> Double {
+        try length("replacing workers in C") { cb_crew_refork(handle, UInt64(times), &$0) }
+    }
+
+    private func length(_ what: String, _ measure: (inout UInt64) -> Int32) throws -> Double {
+        var length: UInt64 = 0
+        guard measure(&length) == 0 else { throw BaselineFailure.call(what) }
+        return Double(length)
+    }
+
     private var noShares: [cb_share] {
         [cb_share](repeating: cb_share(), count: size)
     }
