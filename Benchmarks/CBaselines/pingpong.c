@@ -43,25 +43,30 @@ void cb_carry_pingpong(board *board, const order *order) {
     }
 }
 
-static void throw_and_catch(board *board, cb_ball_kind kind, uint32_t from, uint32_t to) {
-    for (uint32_t round = from; round <= to; round++) {
+// Returns the round that comes next.
+static uint32_t throw_and_catch(board *board, cb_ball_kind kind, uint32_t round, uint64_t count) {
+    for (; count > 0; count--, round++) {
         send(&board->there, kind, round);
         receive(&board->back, kind, round);
     }
+    return round;
 }
 
-int cb_crew_pingpong(cb_crew *crew, cb_ball_kind kind, uint64_t rounds, uint64_t *length) {
-    if (rounds > INT32_MAX) {
+int cb_crew_pingpong(cb_crew *crew, cb_ball_kind kind, int batches, uint64_t rounds, uint64_t *lengths) {
+    if (batches < 1 || rounds < 1 || rounds > (1u << 30) / (uint64_t)batches) {
         errno = EINVAL;
         return -1;
     }
     board *board = crew->board;
     board->there = board->back = (ball){0};
-    if (cb_crew_post(crew, (order){.kind = ORDER_PINGPONG, .members = 1, .ball = kind, .operations = rounds}) != 0) return -1;
-    throw_and_catch(board, kind, 1, WARM_ROUNDS);
-    uint64_t began = cb_now();
-    throw_and_catch(board, kind, WARM_ROUNDS + 1, WARM_ROUNDS + (uint32_t)rounds);
-    *length = cb_now() - began;
+    uint64_t all = (uint64_t)batches * rounds;
+    if (cb_crew_post(crew, (order){.kind = ORDER_PINGPONG, .members = 1, .ball = kind, .operations = all}) != 0) return -1;
+    uint32_t round = throw_and_catch(board, kind, 1, WARM_ROUNDS);
+    for (int i = 0; i < batches; i++) {
+        uint64_t began = cb_now();
+        round = throw_and_catch(board, kind, round, rounds);
+        lengths[i] = cb_now() - began;
+    }
     cb_share share;
     return cb_crew_await(crew, &share);
 }

@@ -45,9 +45,13 @@ final class Crew {
         return shares.map(LockShare.init)
     }
 
-    /// Throws the ball to the first member and back so often; the time in ns.
-    func pingPong(_ kind: cb_ball_kind, rounds: Int) throws -> Double {
-        try length("round trips in C") { cb_crew_pingpong(handle, kind, UInt64(rounds), &$0) }
+    /// Throws the ball to the first member and back, so often in each of so many batches; the time of each batch in ns.
+    func pingPong(_ kind: cb_ball_kind, batches: Int, rounds: Int) throws -> [Double] {
+        var lengths = [UInt64](repeating: 0, count: batches)
+        guard cb_crew_pingpong(handle, kind, Int32(batches), UInt64(rounds), &lengths) == 0 else {
+            throw BaselineFailure.call("round trips in C")
+        }
+        return lengths.map(Double.init)
     }
 
     /// The first member hands over so many bytes; the time in ns, with a copy into fresh memory or without.

@@ -7,7 +7,9 @@ final class Pipes {
     /// Forks a worker for each entry, pinned to that processor; nil leaves it where the scheduler puts it.
     init(processors: [Int?]) throws {
         let places = processors.map { Int32($0 ?? -1) }
-        guard let handle = cb_pipes_start(places, Int32(places.count)) else { throw BaselineFailure.call("fork of the workers behind pipes") }
+        guard let handle = cb_pipes_start(places, Int32(places.count)) else {
+            throw BaselineFailure.call("fork of the workers behind pipes")
+        }
         self.handle = handle
     }
 

@@ -16,7 +16,8 @@ final class Python {
     /// Starts the interpreter. It, and whatever processes it makes, end with this program.
     init() {
         // Where the sources were when this program was built: it is run from there.
-        let script = "\(#filePath)".split(separator: "/", omittingEmptySubsequences: false).dropLast(2).joined(separator: "/") + "/python/peer.py"
+        let folders = #filePath.split(separator: "/", omittingEmptySubsequences: false).dropLast(2)
+        let script = folders.joined(separator: "/") + "/python/peer.py"
         guard access(script, R_OK) == 0 else {
             note = "Python's baselines are left out: \(script) is not there any more; build mpbench again where its sources are"
             return

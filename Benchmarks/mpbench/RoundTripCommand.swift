@@ -11,7 +11,7 @@ struct RoundTripCommand: ParsableCommand {
         discussion: """
             `roundtrip.awake` is `Pool.apply` of a function that does nothing, in a pool of one whose worker waits by spinning; \
             `roundtrip.asleep` the same with one that sleeps between calls. One call follows the other. The host is kept on a processor \
-            other than the worker's, for both sides.
+            other than the worker's, for both sides, and a sample of either side is the median over 15 batches of calls.
             c.hybrid and c.futex are two processes that share a number for each direction: the first looks at it 4000 times before it sleeps \
             in a futex, the second always sleeps. python.Pool.apply calls a function that does nothing in a pool of one.
             """)
@@ -36,6 +36,10 @@ func measureRoundTrips(_ session: Session) throws {
     try session.report("One call and back", awake.figures + asleep.figures, notes: notes)
 }
 
+/// A sample is the median over so many batches of calls, on both sides. The two processes of a round trip need two processors at the same time,
+/// and on a shared machine the scheduler takes one away now and then, for longer than thousands of calls last: a mean would show that alone.
+private let batches = 15
+
 private func measure(
     _ metric: String, _ waiting: WaitStrategy, _ name: String, _ kind: cb_ball_kind, _ others: [Baseline], _ session: Session
 ) throws -> (figures: [Figure], notes: [String]) {
@@ -43,11 +47,16 @@ private func measure(
     configuration.waiting = waiting
     return try withTeam(of: 1, configuration) { team in
         try withHost(besides: team.processors) {
-            let rounds = try repetitions(lasting: session.sampleLength, most: 1_000_000) { try team.crew.pingPong(kind, rounds: $0) }
-            let calls = try repetitions(lasting: session.sampleLength, most: 1_000_000) { try team.pool.lengthOfCalls($0) }
-            let pingPong = Baseline(name: name) { try team.crew.pingPong(kind, rounds: rounds) / Double(rounds) }
+            let length = session.sampleLength / Double(batches)
+            let rounds = try repetitions(lasting: length, most: 100_000) {
+                try median(of: team.crew.pingPong(kind, batches: batches, rounds: $0))
+            }
+            let calls = try repetitions(lasting: length, most: 100_000) { try median(of: team.pool.lengths(batches: batches, calls: $0)) }
+            let pingPong = Baseline(name: name) {
+                try median(of: team.crew.pingPong(kind, batches: batches, rounds: rounds)) / Double(rounds)
+            }
             let figures = try session.compare(metric, unit: "ns", .lowerIsBetter, with: [pingPong] + others) {
-                let length = try team.pool.lengthOfCalls(calls)
+                let length = try median(of: team.pool.lengths(batches: batches, calls: calls))
                 team.quiet.wait()
                 return length / Double(calls)
             }
@@ -57,10 +66,14 @@ private func measure(
 }
 
 extension Pool {
-    /// The time of so many calls, one after the other, in ns.
-    func lengthOfCalls(_ count: Int) throws -> Double {
-        let began = cb_now()
-        for _ in 0..<count { try apply(doNothing) }
-        return Double(cb_now() - began)
+    /// Calls a function that does nothing so often in each of so many batches; the time of each batch in ns.
+    fileprivate func lengths(batches: Int, calls: Int) throws -> [Double] {
+        // The first calls find the worker asleep, or cold.
+        for _ in 0..<20 { try apply(doNothing) }
+        return try (0..<batches).map { _ in
+            let began = cb_now()
+            for _ in 0..<calls { try apply(doNothing) }
+            return Double(cb_now() - began)
+        }
     }
 }

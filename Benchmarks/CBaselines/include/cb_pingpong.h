@@ -11,9 +11,9 @@ typedef enum cb_ball_kind {
     CB_BALL_FUTEX,   // c.futex: always sleeps in a futex, always wakes
 } cb_ball_kind;
 
-// Throws the ball to the first member and waits for its return, `rounds` times (at most 2^31), after a hundred that do not count. Blocks.
-// *length becomes the time of all counted rounds together, in ns. Returns 0, or -1 with errno. A member killed meanwhile is waited for
-// for ever: a look at the clock in each wait would be in the figure.
-int cb_crew_pingpong(cb_crew *crew, cb_ball_kind kind, uint64_t rounds, uint64_t *length);
+// Throws the ball to the first member and waits for its return, `batches` times `rounds` times (together at most 2^30), after a hundred
+// that do not count. lengths[i] becomes the time of batch i, in ns. Blocks. Returns 0, or -1 with errno. A member killed meanwhile is
+// waited for for ever: a look at the clock in each wait would be in the figure.
+int cb_crew_pingpong(cb_crew *crew, cb_ball_kind kind, int batches, uint64_t rounds, uint64_t *lengths);
 
 #endif
