@@ -51,7 +51,8 @@ final class Crew {
         guard cb_crew_pingpong(handle, kind, Int32(batches), UInt64(rounds), &lengths) == 0 else {
             throw BaselineFailure.call("round trips in C")
         }
-        return lengths.map(Double.init)
+        // Not `Double.init` by itself, which would be the one that takes bits.
+        return lengths.map { Double($0) }
     }
 
     /// The first member hands over so many bytes; the time in ns, with a copy into fresh memory or without.
