@@ -46,3 +46,8 @@ package struct MedianInterval: Equatable, Sendable {
         return best
     }
 }
+
+/// The middle value, or the mean of the two middle ones; NaN of none. O(n log n).
+package func median(of values: [Double]) -> Double {
+    MedianInterval(of: values)?.median ?? .nan
+}

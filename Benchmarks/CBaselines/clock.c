@@ -19,3 +19,10 @@ int cb_affinity(int *processors, int capacity) {
     }
     return found;
 }
+
+int cb_set_affinity(const int *processors, int count) {
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    for (int i = 0; i < count; i++) CPU_SET((size_t)processors[i], &set);
+    return sched_setaffinity(0, sizeof set, &set);
+}

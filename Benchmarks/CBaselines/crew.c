@@ -13,43 +13,15 @@
 #include <unistd.h>
 
 #include "cb_clock.h"
+#include "cb_payload.h"
+#include "crew_orders.h"
 #include "mp_barrier.h"
 
-typedef enum order_kind { ORDER_COUNT, ORDER_LOCK_ALONE, ORDER_LOCK_CONTENDED } order_kind;
-
-typedef struct order {
-    order_kind kind;
-    int members;
-    cb_lock_kind lock;
-    uint64_t operations;  // the limit of a count, or how often to lock
-    uint64_t start, length, batch;
-} order;
-
-// One page range shared by the crew and its maker. What different processes write lies on lines of its own.
-typedef struct board {
-    _Alignas(128) uint32_t generation;  // futex: a new order is up
-    _Alignas(128) uint32_t finished;    // futex: how many members are done with it
-    _Alignas(128) order order;
-    uint32_t crew;  // how many members there are
-    cb_lock lock;
-    _Alignas(128) volatile uint64_t counter;
-    struct {
-        _Alignas(128) cb_share share;
-    } members[CB_CREW_MOST];
-} board;
-
-struct cb_crew {
-    board *board;
-    int members;
-    pid_t children[CB_CREW_MOST];
-};
-
-// No PRIVATE flag: these words are shared between processes.
-static long futex(uint32_t *word, int operation, uint32_t value, const struct timespec *timeout) {
+long cb_futex(uint32_t *word, int operation, uint32_t value, const struct timespec *timeout) {
     return syscall(SYS_futex, word, operation, value, timeout, NULL, 0);
 }
 
-static void pin_self(int processor) {
+void cb_pin_self(int processor) {
     if (processor < 0) return;
     cpu_set_t set;
     CPU_ZERO(&set);
@@ -64,7 +36,7 @@ static __attribute__((noinline)) long count_to(long limit) {
     return counter;
 }
 
-static void carry_out(board *board, int member) {
+static void carry_out(board *board, char *bytes, int member) {
     order order = board->order;
     cb_share share = {0};
     if (order.start) cb_sleep_until(order.start);
@@ -83,27 +55,50 @@ static void carry_out(board *board, int member) {
                 share.operations += order.batch;
             } while (cb_now() < order.start + order.length);
             break;
+        case ORDER_PINGPONG:
+            cb_carry_pingpong(board, &order);
+            share.operations = order.operations;
+            break;
+        case ORDER_FILL:
+            cb_carry_fill(bytes, &order);
+            share.operations = order.operations;
+            break;
+        case ORDER_FORK:
+            share.operations = cb_carry_fork(&order);
+            break;
+        case ORDER_REFORK: {
+            // Only parts of it are timed.
+            uint64_t length;
+            share.operations = cb_carry_refork(&board->nest, &order, &length);
+            share.began = cb_now() - length;
+            break;
+        }
     }
     share.ended = cb_now();
     board->members[member].share = share;
 }
 
-static _Noreturn void live(board *board, int member, int processor, pid_t maker) {
+static _Noreturn void live(board *board, char *bytes, int member, int processor, pid_t maker) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != maker) _exit(0);  // it died before the line above
     // The maker's sockets and pipes must not stay open in a process that knows nothing of them.
     syscall(SYS_close_range, 3u, ~0u, 0u);
-    pin_self(processor);
+    cb_pin_self(processor);
     uint32_t done = 0;
     for (;;) {
         uint32_t generation;
         while ((generation = __atomic_load_n(&board->generation, __ATOMIC_ACQUIRE)) == done)
-            futex(&board->generation, FUTEX_WAIT, done, NULL);
+            cb_futex(&board->generation, FUTEX_WAIT, done, NULL);
         done = generation;
         // Members that the order leaves out answer too: one that did not could wake late, into the middle of the next order.
-        if (member < board->order.members) carry_out(board, member);
-        if (__atomic_add_fetch(&board->finished, 1, __ATOMIC_ACQ_REL) == board->crew) futex(&board->finished, FUTEX_WAKE, 1, NULL);
+        if (member < board->order.members) carry_out(board, bytes, member);
+        if (__atomic_add_fetch(&board->finished, 1, __ATOMIC_ACQ_REL) == board->crew) cb_futex(&board->finished, FUTEX_WAKE, 1, NULL);
     }
+}
+
+static void unmap(cb_crew *crew) {
+    if (crew->board != MAP_FAILED) munmap(crew->board, sizeof *crew->board);
+    if (crew->bytes != MAP_FAILED) munmap(crew->bytes, CB_PAYLOAD_MOST);
 }
 
 cb_crew *cb_crew_start(const int *processors, int members) {
@@ -114,15 +109,19 @@ cb_crew *cb_crew_start(const int *processors, int members) {
     cb_crew *crew = calloc(1, sizeof *crew);
     if (!crew) return NULL;
     crew->board = mmap(NULL, sizeof *crew->board, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (crew->board == MAP_FAILED) {
+    crew->bytes = mmap(NULL, CB_PAYLOAD_MOST, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (crew->board == MAP_FAILED || crew->bytes == MAP_FAILED) {
+        int error = errno;
+        unmap(crew);
         free(crew);
+        errno = error;
         return NULL;
     }
     crew->board->crew = (uint32_t)members;
     pid_t maker = getpid();
     for (int i = 0; i < members; i++) {
         pid_t child = fork();
-        if (child == 0) live(crew->board, i, processors[i], maker);
+        if (child == 0) live(crew->board, crew->bytes, i, processors[i], maker);
         if (child < 0) {
             int error = errno;
             cb_crew_stop(crew);
@@ -139,7 +138,7 @@ void cb_crew_stop(cb_crew *crew) {
         if (crew->children[i] > 0) kill(crew->children[i], SIGKILL);
     for (int i = 0; i < crew->members; i++)
         while (crew->children[i] > 0 && waitpid(crew->children[i], NULL, 0) < 0 && errno == EINTR) {}
-    munmap(crew->board, sizeof *crew->board);
+    unmap(crew);
     free(crew);
 }
 
@@ -153,7 +152,7 @@ static int any_dead(cb_crew *crew) {
     return dead;
 }
 
-static int give(cb_crew *crew, order order, cb_share *shares) {
+int cb_crew_post(cb_crew *crew, order order) {
     if (order.members < 1 || order.members > crew->members) {
         errno = EINVAL;
         return -1;
@@ -162,18 +161,27 @@ static int give(cb_crew *crew, order order, cb_share *shares) {
     board->order = order;
     __atomic_store_n(&board->finished, 0, __ATOMIC_RELAXED);
     __atomic_add_fetch(&board->generation, 1, __ATOMIC_RELEASE);
-    futex(&board->generation, FUTEX_WAKE, INT32_MAX, NULL);
+    cb_futex(&board->generation, FUTEX_WAKE, INT32_MAX, NULL);
+    return 0;
+}
+
+int cb_crew_await(cb_crew *crew, cb_share *shares) {
+    board *board = crew->board;
     uint32_t finished;
     while ((finished = __atomic_load_n(&board->finished, __ATOMIC_ACQUIRE)) < board->crew) {
         // Wakes up now and then for the one case in which nobody would wake it.
         struct timespec while_long = {1, 0};
-        if (futex(&board->finished, FUTEX_WAIT, finished, &while_long) != 0 && errno == ETIMEDOUT && any_dead(crew)) {
+        if (cb_futex(&board->finished, FUTEX_WAIT, finished, &while_long) != 0 && errno == ETIMEDOUT && any_dead(crew)) {
             errno = ESRCH;
             return -1;
         }
     }
-    for (int i = 0; i < order.members; i++) shares[i] = board->members[i].share;
+    for (int i = 0; i < board->order.members; i++) shares[i] = board->members[i].share;
     return 0;
+}
+
+static int give(cb_crew *crew, order order, cb_share *shares) {
+    return cb_crew_post(crew, order) != 0 ? -1 : cb_crew_await(crew, shares);
 }
 
 // Counts what the members claim and compares it with what the lock guarded.

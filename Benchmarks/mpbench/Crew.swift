@@ -45,6 +45,37 @@ final class Crew {
         return shares.map(LockShare.init)
     }
 
+    /// Throws the ball to the first member and back, so often in each of so many batches; the time of each batch in ns.
+    func pingPong(_ kind: cb_ball_kind, batches: Int, rounds: Int) throws -> [Double] {
+        var lengths = [UInt64](repeating: 0, count: batches)
+        guard cb_crew_pingpong(handle, kind, Int32(batches), UInt64(rounds), &lengths) == 0 else {
+            throw BaselineFailure.call("round trips in C")
+        }
+        // Not `Double.init` by itself, which would be the one that takes bits.
+        return lengths.map { Double($0) }
+    }
+
+    /// The first member hands over so many bytes; the time in ns, with a copy into fresh memory or without.
+    func payload(bytes: Int, copyOut: Bool) throws -> Double {
+        try length("copying in C") { cb_crew_payload(handle, bytes, copyOut ? 1 : 0, &$0) }
+    }
+
+    /// The first member forks and reaps so often; the time in ns.
+    func fork(times: Int) throws -> Double {
+        try length("forking in C") { cb_crew_fork(handle, UInt64(times), &$0) }
+    }
+
+    /// The first member kills and replaces a worker of its own so often; the time in ns.
+    func refork(times: Int) throws -> Double {
+        try length("replacing workers in C") { cb_crew_refork(handle, UInt64(times), &$0) }
+    }
+
+    private func length(_ what: String, _ measure: (inout UInt64) -> Int32) throws -> Double {
+        var length: UInt64 = 0
+        guard measure(&length) == 0 else { throw BaselineFailure.call(what) }
+        return Double(length)
+    }
+
     private var noShares: [cb_share] {
         [cb_share](repeating: cb_share(), count: size)
     }

@@ -17,7 +17,7 @@ struct LocksCommand: ParsableCommand {
 
 /// Lock, increment, unlock: by one worker alone, then by several back to back.
 func measureLocks(_ session: Session) throws {
-    let contending = Set(session.workerCounts.filter { $0 > 1 }).union([2]).sorted()
+    let contending = session.crowds
     let (figures, notes) = try withTeams([1] + contending, session) { teams in
         var figures: [Figure] = []
         var notes: [String] = []
@@ -32,8 +32,7 @@ func measureLocks(_ session: Session) throws {
         for team in contending.compactMap({ teams[$0] }) {
             let subject = try SharedValueLock(team)
             let baselines = BaselineLock.all(team)
-            // The goals are about two processes; more carry their number.
-            let crowd = team.size == 2 ? "" : ".\(team.size)"
+            let crowd = session.suffix(team.size)
             figures += try measureContended(subject, "lock.contended\(crowd)", baselines: baselines, session)
             for kind in try SharedLockKind.all(team) {
                 let counterpart = baselines.filter { $0.name == kind.counterpart }

@@ -1,16 +1,20 @@
 import ArgumentParser
 
-/// Measures the library against plain C on the same machine, in the same run.
+/// Measures the library against plain C, Python and Swift's own tasks on the same machine, in the same run.
 @main
 struct MPBench: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "mpbench",
-        abstract: "Measures Multiprocessing against plain C on this machine.",
+        abstract: "Measures Multiprocessing against plain C, Python and Swift's own tasks on this machine.",
         discussion: """
             Every ratio says how many times better than its baseline the library is, and is the median over pairs that were measured in \
-            turn. Build with -c release: figures of a debug build mean nothing.
+            turn. Build with -c release: figures of a debug build mean nothing. Each command's --help says what exactly it measures, and what its \
+            baselines do.
             """,
-        subcommands: [CountCommand.self, LocksCommand.self, AllCommand.self])
+        subcommands: [
+            CountCommand.self, LocksCommand.self, DispatchCommand.self, RoundTripCommand.self, PayloadCommand.self, SpawnCommand.self,
+            RecoverCommand.self, MemoryCommand.self, AllCommand.self,
+        ])
 }
 
 /// `mpbench all`
@@ -23,5 +27,11 @@ struct AllCommand: ParsableCommand {
         let session = try Session(options)
         try measureCounting(session)
         try measureLocks(session)
+        try measureDispatch(session)
+        try measureRoundTrips(session)
+        try measurePayload(session)
+        try measureSpawning(session)
+        try measureRecovery(session)
+        try measureMemory(session)
     }
 }

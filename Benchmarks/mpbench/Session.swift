@@ -10,7 +10,7 @@ final class Session {
     let quick: Bool
     /// The counts of workers, ascending, each once.
     let workerCounts: [Int]
-    /// The configuration of every pool that is measured.
+    /// The configuration of every pool whose workers are pinned as was asked for.
     let configuration: WorkerConfiguration
     private let output: JSONLinesFile?
 
@@ -33,6 +33,15 @@ final class Session {
             print("This is a debug build: its figures mean nothing. Build with -c release.")
         #endif
     }
+
+    /// The counts of workers that share something: those that were asked for and two, which the goals are about.
+    var crowds: [Int] { Set(workerCounts.filter { $0 > 1 }).union([2]).sorted() }
+
+    /// How long one sample of what can be repeated at will lasts, in ns.
+    var sampleLength: Double { quick ? 4_000_000 : 16_000_000 }
+
+    /// What a metric's name ends with for so many workers: nothing for two, as the goals are about two, and else their number.
+    func suffix(_ workers: Int) -> String { workers == 2 ? "" : ".\(workers)" }
 
     /// Prints the figures as a table, and writes them to the file if one was asked for.
     func report(_ title: String, _ figures: [Figure], notes: [String] = []) throws {

@@ -1,5 +1,3 @@
-import CBaselines
-import Glibc
 import Multiprocessing
 
 /// The two sides of a comparison: a pool of the library, and a crew of C processes pinned to the very processors that the pool's workers
@@ -11,13 +9,17 @@ final class Team {
     let size: Int
     /// The processor that each worker of either side is pinned to, as the kernel reports it; nil for one that may run on several.
     let processors: [Int?]
+    /// Tells when the pool's workers sleep.
+    let quiet: Quiet
 
     /// Starts both sides; throws if either cannot be made whole. Blocks until every worker has said where it runs.
-    init(size: Int, _ session: Session) throws {
+    init(size: Int, _ configuration: WorkerConfiguration) throws {
         self.size = size
-        pool = try Pool(processes: size, configuration: session.configuration)
+        pool = try Pool(processes: size, configuration: configuration)
         do {
-            processors = try Team.processors(of: pool, size: size)
+            let places = try pool.places(of: size)
+            processors = places.map { $0.processors.count == 1 ? $0.processors[0] : nil }
+            quiet = Quiet(places.map(\.process))
             crew = try Crew(processors: processors)
         } catch {
             pool.terminate()
@@ -43,19 +45,6 @@ final class Team {
     var whereabouts: String {
         "\(size) worker\(size == 1 ? "" : "s") on processor \(processors.map { $0.map(String.init) ?? "any" }.joined(separator: ", "))"
     }
-
-    /// Asks every worker of the pool where it runs.
-    private static func processors(of pool: Pool, size: Int) throws -> [Int?] {
-        for attempt in 1...5 {
-            // All wait for one instant, so that no worker can answer twice.
-            let instant = cb_now() + UInt64(attempt) * 20_000_000
-            let futures = (0..<size).map { _ in pool.applyAsync(reportPlace, instant) }
-            let places = try futures.map { try $0.get() }
-            guard Set(places.map(\.process)).count == size else { continue }
-            return places.map { $0.processors.count == 1 ? $0.processors[0] : nil }
-        }
-        throw UnevenTeam(size: size)
-    }
 }
 
 /// A few teams, by their size, which end together.
@@ -64,33 +53,22 @@ func withTeams<T>(_ sizes: [Int], _ session: Session, _ body: ([Int: Team]) thro
     // After a failure of the body its error matters, not what ending the teams says.
     var ended = false
     defer { if !ended { for team in teams.values { try? team.end() } } }
-    for size in Set(sizes) { teams[size] = try Team(size: size, session) }
+    for size in Set(sizes) { teams[size] = try Team(size: size, session.configuration) }
     let result = try body(teams)
     ended = true
     for team in teams.values { try team.end() }
     return result
 }
 
-/// Tasks that were to run at the same time did not get a worker each.
-struct UnevenTeam: Error, CustomStringConvertible {
-    let size: Int
-
-    var description: String {
-        "\(size) tasks did not run on \(size) workers at the same time, in repeated attempts: the machine is too busy, or a worker was lost"
+/// One team, which ends with the body.
+func withTeam<T>(of size: Int, _ configuration: WorkerConfiguration, _ body: (Team) throws -> T) throws -> T {
+    let team = try Team(size: size, configuration)
+    do {
+        let result = try body(team)
+        try team.end()
+        return result
+    } catch {
+        try? team.end()
+        throw error
     }
-}
-
-/// Where a worker runs.
-struct Place: Codable, Sendable {
-    let process: Int32
-    let processors: [Int]
-}
-
-/// Run in a worker: sleeps until the instant (of `cb_now`), then says where it is.
-func reportPlace(at instant: UInt64) throws -> Place {
-    cb_sleep_until(instant)
-    var ids = [Int32](repeating: 0, count: 1024)
-    let count = cb_affinity(&ids, Int32(ids.count))
-    guard count >= 0 else { throw BaselineFailure.call("sched_getaffinity") }
-    return Place(process: getpid(), processors: ids.prefix(Int(count)).map(Int.init))
 }

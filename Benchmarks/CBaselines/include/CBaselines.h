@@ -4,7 +4,12 @@
 #define CB_CBASELINES_H
 
 #include "cb_clock.h"
+#include "cb_companion.h"
 #include "cb_crew.h"
 #include "cb_locks.h"
+#include "cb_payload.h"
+#include "cb_pingpong.h"
+#include "cb_pipes.h"
+#include "cb_spawn.h"
 
 #endif

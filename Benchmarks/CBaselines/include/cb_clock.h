@@ -19,4 +19,7 @@ void cb_sleep_until(uint64_t instant);
 // Returns how many there are, or -1 with errno.
 int cb_affinity(int *processors, int capacity);
 
+// Lets the calling thread run on these processors alone. Returns 0, or -1 with errno.
+int cb_set_affinity(const int *processors, int count);
+
 #endif

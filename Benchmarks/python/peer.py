@@ -1,0 +1,197 @@
+"""What the library is measured against in Python: the standard library's pools, run beside mpbench and told what to do by it.
+
+Reads orders from descriptor 0, a line each, and answers each on descriptor 1: "ok" and a number, or "error" and a text. Only what the
+order is about is timed, with the clock of this process, so the way here and back is in no figure. Between orders everything sleeps.
+
+Imports no more than it needs: its workers are copies of it, and their memory is one of the things that are measured.
+"""
+import os
+import signal
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+
+# The start method that is nearest to the library's, and the fastest one that Python has. Newer versions default to another.
+CONTEXT = get_context("fork")
+now = time.perf_counter_ns
+
+
+def square(number):
+    return number * number
+
+
+def nothing():
+    return None
+
+
+def start_executor(workers):
+    executor = ProcessPoolExecutor(workers, mp_context=CONTEXT)
+    # Workers come with work: enough of it that all are there.
+    list(executor.map(square, range(100 * workers)))
+    return executor
+
+
+def start_pool(workers):
+    pool = CONTEXT.Pool(workers)
+    pool.map(square, range(100 * workers), chunksize=1)
+    return pool
+
+
+kept = {}
+
+
+def keep(make, *arguments):
+    """What `make` returns, made by the first order that needs it: starting a pool is measured by orders of its own."""
+    key = (make, arguments)
+    if key not in kept:
+        kept[key] = make(*arguments)
+    return kept[key]
+
+
+def check(results, tasks):
+    if results != [number * number for number in range(tasks)]:
+        raise ValueError("a task came back with another result than its own")
+
+
+# Orders. Each returns the nanoseconds that it took, but for `memory`.
+
+
+def map_tasks(workers, tasks):
+    """python.ProcessPoolExecutor: `map` with its default, a chunk of one; all results taken."""
+    executor = keep(start_executor, workers)
+    began = now()
+    results = list(executor.map(square, range(tasks), chunksize=1))
+    length = now() - began
+    check(results, tasks)
+    return length
+
+
+def submit_tasks(workers, tasks):
+    """python.ProcessPoolExecutor: `submit` one by one, then `result` of each."""
+    executor = keep(start_executor, workers)
+    began = now()
+    futures = [executor.submit(square, number) for number in range(tasks)]
+    results = [future.result() for future in futures]
+    length = now() - began
+    check(results, tasks)
+    return length
+
+
+def apply_calls(calls):
+    """python.Pool.apply: one call after the other, in a pool of one."""
+    pool = keep(start_pool, 1)
+    began = now()
+    for _ in range(calls):
+        pool.apply(nothing)
+    return now() - began
+
+
+made = {}
+
+
+def give(size):
+    """Run in a worker: the same bytes each time, made by the first call."""
+    if size not in made:
+        made[size] = b"\x07" * size
+    return made[size]
+
+
+def return_bytes(size):
+    """python.ProcessPoolExecutor: a large result, returned by a worker that has it ready."""
+    executor = keep(start_executor, 1)
+    began = now()
+    found = len(executor.submit(give, size).result())
+    length = now() - began
+    if found != size:
+        raise ValueError(f"{found} bytes came back instead of {size}")
+    return length
+
+
+def run_processes(times):
+    """python.Process: start and join."""
+    began = now()
+    for _ in range(times):
+        process = CONTEXT.Process(target=nothing)
+        process.start()
+        process.join()
+    return now() - began
+
+
+def run_pool(workers, times):
+    """python.Pool: made, a tiny task for each worker, closed, joined."""
+    began = now()
+    for _ in range(times):
+        pool = CONTEXT.Pool(workers)
+        pool.map(square, range(workers), chunksize=1)
+        pool.close()
+        pool.join()
+    return now() - began
+
+
+def resident_share(process):
+    """The bytes of a process, those that it shares divided by how many share them (PSS)."""
+    with open(f"/proc/{process}/smaps_rollup") as lines:
+        for line in lines:
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) * 1024
+    raise OSError(f"process {process} has no Pss")
+
+
+def asleep(process):
+    with open(f"/proc/{process}/stat") as file:
+        return file.read().rpartition(")")[2].split()[0] == "S"
+
+
+def measure_memory(workers):
+    """python.Pool: the bytes of a worker that has done a few tasks and sleeps, the mean over the pool."""
+    with CONTEXT.Pool(workers) as pool:
+        pool.map(square, range(100 * workers), chunksize=1)
+        processes = [worker.pid for worker in pool._pool]
+        while not all(asleep(process) for process in processes):
+            time.sleep(0.0005)
+        return sum(resident_share(process) for process in processes) // workers
+
+
+ORDERS = {
+    "map": map_tasks,
+    "submit": submit_tasks,
+    "apply": apply_calls,
+    "return": return_bytes,
+    "process": run_processes,
+    "pool": run_pool,
+    "memory": measure_memory,
+    "version": lambda: sys.version_info[0] * 1000 + sys.version_info[1],
+}
+
+
+def end(*_):
+    # Pools are not asked to end: some can hang, and nothing of theirs is worth keeping. mpbench made this process a group's leader.
+    if os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGKILL)
+    os._exit(0)
+
+
+def main():
+    # Sent when mpbench dies; its end also shows as the end of the orders, but not in the middle of one.
+    signal.signal(signal.SIGUSR1, end)
+    orders = b""
+    while True:
+        line, separator, rest = orders.partition(b"\n")
+        if not separator:
+            more = os.read(0, 4096)
+            if not more:
+                end()
+            orders += more
+            continue
+        orders = rest
+        try:
+            name, *numbers = line.decode().split()
+            answer = f"ok {ORDERS[name](*map(int, numbers))}"
+        except Exception as error:
+            answer = "error " + f"{type(error).__name__}: {error}".replace("\n", " ")
+        os.write(1, answer.encode() + b"\n")
+
+
+if __name__ == "__main__":
+    main()
