@@ -4,6 +4,13 @@
 /// - Throws: `EncodingError` for what cannot be encoded, and whatever `encode(to:)` and the writer throw. Then nothing was appended.
 package func encodeBinary<T: Encodable>(_ value: T, to writer: ByteWriter) throws {
     let plan = TypePlan.of(T.self)
+    if plan.pointee.wordTag != 0 { return try writer.encodeTagged(unsafeBitCast(value, to: UInt64.self), plan.pointee.wordTag) }
+    try encodeOther(value, plan: plan, to: writer)
+}
+
+// Apart, so that numbers do not pay for what others need.
+@inline(never)
+private func encodeOther<T: Encodable>(_ value: T, plan: Plan, to writer: ByteWriter) throws {
     if try writer.encodeLeaf(value, plan: plan) { return }
     try writer.undoingOnThrow {
         if let encoder = plan.pointee.encoder {
@@ -19,14 +26,21 @@ package func encodeBinary<T: Encodable>(_ value: T, to writer: ByteWriter) throw
 ///   the `init(from:)`s do not. The reader has not moved then.
 package func decodeBinary<T: Decodable>(_ type: T.Type = T.self, from reader: inout ByteReader) throws -> T {
     let plan = TypePlan.of(T.self)
+    if plan.pointee.wordTag != 0, let word = reader.takeWord(tag: plan.pointee.wordTag) { return unsafeBitCast(word, to: T.self) }
+    return try decodeOther(type, plan: plan, from: &reader)
+}
+
+@inline(never)
+private func decodeOther<T: Decodable>(_ type: T.Type, plan: Plan, from reader: inout ByteReader) throws -> T {
     // A number needs no more than its bytes.
     if plan.pointee.decoding == .raw {
         let source = Source(bytes: reader.bytes)
         if let slot = try? source.slot(at: reader.offset, before: reader.bytes.count), source.holdsNumber(slot, plan: plan) {
-            _ = try reader.take(slot.end - reader.offset)
+            reader.skip(slot.end - reader.offset)
             return source.loadNumber(T.self, plan: plan, from: slot)
         }
     }
+    if plan.pointee.decoding == .string, let string = reader.shortString() { return unsafeBitCast(string, to: T.self) }
     let core = DecodingCore(reader.bytes)
     defer { core.finish() }
     let value: T

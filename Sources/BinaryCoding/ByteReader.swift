@@ -1,20 +1,27 @@
 /// Takes bytes from memory that may hold anything: every read is checked, and throws where the bytes end early.
+@usableFromInline
 package struct ByteReader {
-    package let bytes: UnsafeRawBufferPointer
-    package private(set) var offset = 0
+    @usableFromInline package let bytes: UnsafeRawBufferPointer
+    @usableFromInline var position = 0
+    /// How many bytes have been taken.
+    @inlinable package var offset: Int { position }
 
     /// - Parameter bytes: borrowed; must stay valid and unchanged while the reader is used.
-    package init(_ bytes: UnsafeRawBufferPointer) { self.bytes = bytes }
+    @inlinable package init(_ bytes: UnsafeRawBufferPointer) { self.bytes = bytes }
 
-    package var remaining: Int { bytes.count - offset }
+    @inlinable package var remaining: Int { bytes.count - position }
 
     /// The next `n` bytes, in place.
     @inline(__always)
     package mutating func take(_ n: Int) throws(EndOfBytes) -> UnsafeRawBufferPointer {
         guard n >= 0, n <= bytes.count - offset else { throw EndOfBytes(needed: n, available: remaining) }
-        defer { offset += n }
+        defer { position += n }
         return UnsafeRawBufferPointer(rebasing: bytes[offset..<offset + n])
     }
+
+    /// Steps over `n` bytes, of which the caller knows that they are there.
+    @inlinable @inline(__always)
+    mutating func skip(_ n: Int) { position &+= n }
 
     /// A trivial value from its bytes in memory. Only for types of which every bit pattern is a value.
     @inline(__always)

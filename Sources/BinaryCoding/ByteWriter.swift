@@ -39,7 +39,14 @@ open class ByteWriter {
     /// Starts over in the same memory.
     package final func removeAll() {
         count = 0
-        retained.removeAll(keepingCapacity: true)
+        if !retained.isEmpty { retained.removeAll(keepingCapacity: true) }
+    }
+
+    /// Starts over in other memory, as a writer just made for it would. What a subclass has grown into is the subclass's to free, before.
+    package final func reset(to memory: UnsafeMutableRawBufferPointer) {
+        base = memory.baseAddress ?? UnsafeMutableRawPointer(bitPattern: 16).unsafelyUnwrapped
+        capacity = memory.baseAddress == nil ? 0 : memory.count
+        removeAll()
     }
 
     /// Starts over in other memory, as if new.

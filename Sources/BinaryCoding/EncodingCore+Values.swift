@@ -77,7 +77,7 @@ extension ByteWriter {
     }
 
     @inline(__always)
-    private final func encodeTagged<S: BitwiseCopyable>(_ value: S, _ tag: UInt8) throws {
+    final func encodeTagged<S: BitwiseCopyable>(_ value: S, _ tag: UInt8) throws {
         let memory = try reserve(1 + MemoryLayout<S>.size)
         memory.storeBytes(of: tag, as: UInt8.self)
         (memory + 1).storeBytes(of: value, as: S.self)

@@ -19,6 +19,8 @@ struct TypePlan {
     let tag: UInt8
     let size: Int
     let stride: Int
+    /// The tag of a number of eight bytes, by far the most frequent kind of value; 0 for all else.
+    let wordTag: UInt8
     /// Whether there are bytes that are not values of this raw type.
     let checked: (any RawType.Type)?
     /// The numeric type this is, to convert what was encoded as another.
@@ -36,7 +38,7 @@ extension TypePlan {
     @inline(__always)
     static func of<T>(_ type: T.Type) -> Plan {
         let id = ObjectIdentifier(type)
-        let bucket = PlanTable.shared.bucket(of: id)
+        let bucket = PlanTable.bucket(of: id)
         var candidate = Plan(bucket.pointee.load(ordering: .acquiring))
         while let plan = candidate {
             if plan.pointee.type == id { return plan }
@@ -48,6 +50,7 @@ extension TypePlan {
     @inline(never)
     private static func make(_ type: Any.Type, size: Int, stride: Int, in bucket: PlanTable.Bucket) -> Plan {
         let rawType = type as? any RawType.Type
+        let tag = rawType?.tag ?? Tag.raw
         let isRaw = rawType != nil || type is any RawTransferable.Type
         let encoder = type as? any CompositeEncodable.Type
         let decoder = type as? any CompositeDecodable.Type
@@ -59,7 +62,8 @@ extension TypePlan {
             new.initialize(
                 to: TypePlan(
                     type: ObjectIdentifier(type), encoding: kind(composite: encoder != nil), decoding: kind(composite: decoder != nil),
-                    tag: rawType?.tag ?? Tag.raw, size: size, stride: stride, checked: type == Bool.self ? rawType : nil,
+                    tag: tag, size: size, stride: stride, wordTag: Tag.scalarSize(tag) == 8 ? tag : 0,
+                    checked: type == Bool.self ? rawType : nil,
                     number: type as? any Number.Type, encoder: encoder, decoder: decoder, next: Plan(head)))
             // No lock: a lock held by another thread at the moment of a fork would stay locked in the child. Two threads
             // that meet here make two plans for one type, which is harmless.
@@ -71,21 +75,28 @@ extension TypePlan {
 }
 
 /// A hash table of plans, each bucket a list that only ever grows at its head.
-private struct PlanTable: @unchecked Sendable {
+private enum PlanTable {
     typealias Bucket = UnsafeMutablePointer<Atomic<UnsafeMutablePointer<TypePlan>?>>
-    static let shared = PlanTable()
 
     private static let bits = 10
-    private let buckets: Bucket
-
-    private init() {
-        buckets = .allocate(capacity: 1 << Self.bits)
-        for place in 0..<1 << Self.bits { (buckets + place).initialize(to: Atomic(nil)) }
-    }
+    // An atomic, as that is initialised when the program is loaded. A constant made at its first use would be asked for by a call each time. (Unsafe:
+    // the compiler does not take pointers for Sendable, but these are only used atomically.)
+    private nonisolated(unsafe) static let buckets = Atomic<Bucket?>(nil)
 
     @inline(__always)
-    func bucket(of type: ObjectIdentifier) -> Bucket {
+    static func bucket(of type: ObjectIdentifier) -> Bucket {
         // Fibonacci hashing: metadata addresses differ in their middle bits.
-        buckets + Int(truncatingIfNeeded: (UInt64(UInt(bitPattern: type)) &* 0x9E37_79B9_7F4A_7C15) >> UInt64(64 - Self.bits))
+        (buckets.load(ordering: .acquiring) ?? make())
+            + Int(truncatingIfNeeded: (UInt64(UInt(bitPattern: type)) &* 0x9E37_79B9_7F4A_7C15) >> UInt64(64 - bits))
+    }
+
+    @inline(never)
+    private static func make() -> Bucket {
+        let new = Bucket.allocate(capacity: 1 << bits)
+        for place in 0..<1 << bits { (new + place).initialize(to: Atomic(nil)) }
+        let (exchanged, original) = buckets.compareExchange(expected: nil, desired: new, ordering: .acquiringAndReleasing)
+        // Another thread may have been faster. (Atomics of a pointer need no deinitialisation.)
+        if !exchanged { new.deallocate() }
+        return exchanged ? new : original.unsafelyUnwrapped
     }
 }

@@ -16,13 +16,3 @@ package enum InvocationFailure: Error {
     /// The arguments could not be decoded, and the function was not called; or its result could not be encoded.
     case transfer(TransferError)
 }
-
-/// What both invocations can be made from, once their type is known.
-protocol RebuildableInvocation: AnyInvocation {
-    init(words: FunctionWords)
-}
-
-extension RebuildableInvocation {
-    /// Keeps the context alive for ever: it has no other owner.
-    static func rebuild(_ words: FunctionWords) -> any AnyInvocation { Self(words: words) }
-}

@@ -34,4 +34,12 @@ extension TransferError {
     static func argument(_ position: Int, of types: [String], cannotBeDecodedFor signature: String, _ cause: any Error) -> TransferError {
         .cannotDecode("argument \(position), \(types[position - 1]), of a function \(signature) could not be decoded: \(cause)")
     }
+
+    static func output(_ type: String, cannotBeEncodedFor signature: String, _ cause: any Error) -> TransferError {
+        .cannotEncode("the result, \(type), of a function \(signature) could not be encoded: \(cause)")
+    }
+
+    static func output(_ type: String, cannotBeDecodedFor signature: String, _ cause: any Error) -> TransferError {
+        .cannotDecode("the result, \(type), of a function \(signature) could not be decoded: \(cause)")
+    }
 }

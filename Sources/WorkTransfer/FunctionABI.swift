@@ -1,3 +1,5 @@
+import BinaryCoding
+
 /// The compiler lays out functions or types differently from what this module relies on.
 package struct FunctionABIMismatch: Error, CustomStringConvertible {
     /// Which of the facts of README.md no longer holds.
@@ -9,6 +11,7 @@ package struct FunctionABIMismatch: Error, CustomStringConvertible {
 package func verifyFunctionABI() throws {
     try verifyFunctionValues()
     try verifyThunks()
+    try verifyDirectCalls()
     try verifyRefusals()
     try verifyTypeNames()
 }
@@ -61,11 +64,54 @@ private func verifyThunks() throws {
     }
     for invocation in [wrapped, unary] {
         let description = try invocation.describe()
-        guard let again = try description.withUnsafeBytes({ try resolveInvocation($0) }) as? Invocation<Int, Int> else {
+        guard let again = try description.withUnsafeBytes({ try rebuildInvocation($0) }) as? Invocation<Int, Int> else {
             throw FunctionABIMismatch(description: "an invocation's type resolves to itself")
         }
         let function: @Sendable (Int) throws -> Int = again.function
         try check(try function(41) == 42, "a function made from its description does what the original does")
+    }
+}
+
+/// Functions are called with cells in the place of values of several sizes, and so that the places of arguments, result and error all differ.
+private func verifyDirectCalls() throws {
+    struct Thrown: Error {}
+    let text = opaque("long enough to lie on the heap")
+    let arguments = HeapByteWriter()
+    try encodeBinary(Int128.min, to: arguments)
+    try encodeBinary(text, to: arguments)
+    try encodeBinary(true, to: arguments)
+    func output(_ invocation: some HostInvocation) throws -> [UInt8] {
+        let resolved = try invocation.describe().withUnsafeBytes { try resolveInvocation($0) }
+        try check(resolved.isDirect, "functions of leaf values are called directly")
+        var reader = ByteReader(arguments.written)
+        let result = HeapByteWriter()
+        try resolved.invoke(arguments: &reader, result: result)
+        return result.bytes
+    }
+    let echo = HeapByteWriter()
+    try encodeBinary(Int128.min, to: echo)
+    for bytes in [
+        try output(Invocation { (a: Int128, b: String, c: Bool) in c && b.utf8.count == 30 ? a : 0 }),
+        try output(Invocation { (a: Int128, b: String) in b.utf8.count == 30 ? a : 0 }), try output(Invocation { (a: Int128) in a }),
+        try output(UnaryInvocation { (a: Int128) in a }), try output(Invocation { Int128.min }),
+    ] {
+        try check(bytes == echo.bytes, "a function of cells takes and gives what lies in them")
+    }
+    for invocation in [
+        VoidInvocation { (a: Int128, b: String, c: Bool) throws in if c && a == .min && b.utf8.count == 30 { throw Thrown() } }
+            as any HostInvocation,
+        VoidInvocation { (a: Int128, b: String) throws in if a == .min && b.utf8.count == 30 { throw Thrown() } },
+        VoidInvocation { (a: Int128) throws in if a == .min { throw Thrown() } },
+        UnaryVoidInvocation { (a: Int128) throws in if a == .min { throw Thrown() } },
+        UnaryInvocation { (a: Int128) throws -> String in if a == .min { throw Thrown() } else { "" } },
+        VoidInvocation { () throws in throw Thrown() },
+    ] {
+        do {
+            _ = try output(invocation)
+        } catch InvocationFailure.thrown(let error) where error is Thrown {
+            continue
+        }
+        throw FunctionABIMismatch(description: "a function of cells that throws is known to have thrown")
     }
 }
 

@@ -1,7 +1,12 @@
+import BinaryCoding
+
 /// A function that is to run in another process.
 package protocol HostInvocation {
     /// The function's identity within this process, for caches. Cheap. Throws `TransferError.capturesState` for a closure that captures anything.
     var identity: FunctionIdentity { get throws }
+
+    /// A key for caches that is cheaper yet; nil for functions that ``identity`` must tell apart, or refuse.
+    var key: FunctionKey? { get }
 
     /// The function in a form that ``resolveInvocation(_:)`` understands in any process that runs this executable. Costs microseconds: done once for each
     /// identity. Throws `TransferError.capturesState` where ``identity`` does, and for a generic context that cannot be told from here; `cannotEncode` for a
@@ -12,11 +17,27 @@ package protocol HostInvocation {
     var functionName: String { get }
 }
 
-/// What both invocations do in the same way.
-protocol InvocationOfWords: HostInvocation, RebuildableInvocation {
+/// How a function value is called: what its type says in generic code, where it was made a value.
+enum CallConvention: UInt8 {
+    /// A pack of parameters, and a result or none.
+    case pack, packVoid
+    /// One parameter that is no pack.
+    case unary, unaryVoid
+}
+
+/// What all invocations do in the same way.
+protocol InvocationOfWords: HostInvocation, AnyInvocation {
     var words: FunctionWords { get }
-    /// The function's type, as one would write it.
-    static var signature: String { get }
+    init(words: FunctionWords)
+    static var convention: CallConvention { get }
+    /// The types of the arguments, for messages.
+    static var argumentTypes: [String] { get }
+    /// The type of the result, for messages.
+    static var outputType: String { get }
+    /// How the arguments travel; nil unless each is a leaf.
+    static var argumentForms: [LeafForm]? { get }
+    /// How the result travels; nil where it is none, or no leaf.
+    static var outputForm: LeafForm? { get }
 }
 
 extension InvocationOfWords {
@@ -34,17 +55,26 @@ extension InvocationOfWords {
     }
 
     package var functionName: String { FunctionName.name(of: words, signature: Self.signature) }
+
+    /// The function's type, as one would write it.
+    static var signature: String { "(\(argumentTypes.joined(separator: ", "))) -> \(outputType)" }
 }
 
 /// Makes the function that ``HostInvocation/describe()`` described, in this process.
 ///
 /// The bytes may be anything: what is damaged or belongs to another executable throws `TransferError.cannotDecode`. What it makes lives for ever: resolve a
 /// description once, and keep the result.
-package func resolveInvocation(_ description: UnsafeRawBufferPointer) throws -> any AnyInvocation {
+package func resolveInvocation(_ description: UnsafeRawBufferPointer) throws -> ResolvedInvocation {
+    ResolvedInvocation(try rebuildInvocation(description))
+}
+
+/// The same in the form it was described in.
+func rebuildInvocation(_ description: UnsafeRawBufferPointer) throws -> any InvocationOfWords {
     var reader = try PortableReader(description)
     let type = try TypeReference.type(named: MangledName(from: &reader))
-    guard let invocation = type as? any RebuildableInvocation.Type else { throw PortableReader.damaged }
+    guard let invocation = type as? any InvocationOfWords.Type else { throw PortableReader.damaged }
     let words = try FunctionReference.rebuild(from: &reader)
     guard reader.isAtEnd else { throw PortableReader.damaged }
-    return invocation.rebuild(words)
+    // Whatever the words refer to was made to live for ever: it has no other owner.
+    return invocation.init(words: words)
 }

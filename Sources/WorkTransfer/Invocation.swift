@@ -11,25 +11,38 @@ package struct Invocation<each Argument: Codable & Sendable, Output: Codable & S
         self.function = function
     }
 
+    package var key: FunctionKey? {
+        let words = words
+        guard words.context == 0 else { return nil }
+        var key = FunctionKey(words, .pack)
+        repeat key.append((each Argument).self)
+        key.append(Output.self)
+        return key.isOverfull ? nil : key
+    }
+
     /// Encodes all arguments, in order. Throws `TransferError.cannotEncode`, naming the type and the position of the one that could not be.
     package static func encodeArguments(_ argument: repeat each Argument, to writer: ByteWriter) throws {
         var progress = ArgumentProgress()
         do {
             repeat try progress.encode(each argument, to: writer)
         } catch {
-            throw TransferError.argument(progress.failed ?? 1, of: argumentTypes, cannotBeEncodedFor: signature, error)
+            throw argumentFailure(progress, error)
         }
+    }
+
+    // Apart, as it is long and rare.
+    @inline(never)
+    private static func argumentFailure(_ progress: ArgumentProgress, _ error: any Error) -> TransferError {
+        .argument(progress.failed ?? 1, of: argumentTypes, cannotBeEncodedFor: signature, error)
     }
 
     /// Decodes what ``invoke(arguments:result:)`` encoded. Throws `TransferError.cannotDecode`, naming the type.
     package static func decodeOutput(from reader: inout ByteReader) throws -> Output {
-        do {
-            return try decodeBinary(Output.self, from: &reader)
-        } catch {
-            throw TransferError.cannotDecode(
-                "the result, \(readableName(of: Output.self)), of a function \(signature) could not be decoded: \(error)")
-        }
+        do { return try decodeBinary(Output.self, from: &reader) } catch { throw outputFailure(error) }
     }
+
+    @inline(never)
+    private static func outputFailure(_ error: any Error) -> TransferError { .output(outputType, cannotBeDecodedFor: signature, error) }
 
     package func invoke(arguments: inout ByteReader, result: ByteWriter) throws(InvocationFailure) {
         var progress = ArgumentProgress()
@@ -43,9 +56,7 @@ package struct Invocation<each Argument: Codable & Sendable, Output: Codable & S
         do {
             try encodeBinary(output, to: result)
         } catch {
-            throw .transfer(
-                .cannotEncode(
-                    "the result, \(readableName(of: Output.self)), of a function \(Self.signature) could not be encoded: \(error)"))
+            throw .transfer(.output(Self.outputType, cannotBeEncodedFor: Self.signature, error))
         }
     }
 
@@ -55,9 +66,16 @@ package struct Invocation<each Argument: Codable & Sendable, Output: Codable & S
         return types
     }
 
-    static var signature: String {
-        "(\(argumentTypes.joined(separator: ", "))) -> \(readableName(of: Output.self))"
+    static var argumentForms: [LeafForm]? {
+        var forms: [LeafForm?] = []
+        repeat forms.append(LeafForm.of((each Argument).self))
+        let leaves = forms.compactMap { $0 }
+        return leaves.count == forms.count ? leaves : nil
     }
+
+    static var outputType: String { readableName(of: Output.self) }
+    static var outputForm: LeafForm? { LeafForm.of(Output.self) }
+    static var convention: CallConvention { .pack }
 
     // MARK: ABI: the only stored property is a function value, hence its two words
 

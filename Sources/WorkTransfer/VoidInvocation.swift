@@ -8,14 +8,28 @@ package struct VoidInvocation<each Argument: Codable & Sendable>: InvocationOfWo
         self.function = function
     }
 
+    package var key: FunctionKey? {
+        let words = words
+        guard words.context == 0 else { return nil }
+        var key = FunctionKey(words, .packVoid)
+        repeat key.append((each Argument).self)
+        return key.isOverfull ? nil : key
+    }
+
     /// Encodes all arguments, in order. Throws `TransferError.cannotEncode`, naming the type and the position of the one that could not be.
     package static func encodeArguments(_ argument: repeat each Argument, to writer: ByteWriter) throws {
         var progress = ArgumentProgress()
         do {
             repeat try progress.encode(each argument, to: writer)
         } catch {
-            throw TransferError.argument(progress.failed ?? 1, of: argumentTypes, cannotBeEncodedFor: signature, error)
+            throw argumentFailure(progress, error)
         }
+    }
+
+    // Apart, as it is long and rare.
+    @inline(never)
+    private static func argumentFailure(_ progress: ArgumentProgress, _ error: any Error) -> TransferError {
+        .argument(progress.failed ?? 1, of: argumentTypes, cannotBeEncodedFor: signature, error)
     }
 
     /// Takes nothing: there to be used in the place of ``Invocation/decodeOutput(from:)``.
@@ -37,9 +51,16 @@ package struct VoidInvocation<each Argument: Codable & Sendable>: InvocationOfWo
         return types
     }
 
-    static var signature: String {
-        "(\(argumentTypes.joined(separator: ", "))) -> Void"
+    static var argumentForms: [LeafForm]? {
+        var forms: [LeafForm?] = []
+        repeat forms.append(LeafForm.of((each Argument).self))
+        let leaves = forms.compactMap { $0 }
+        return leaves.count == forms.count ? leaves : nil
     }
+
+    static var outputType: String { "Void" }
+    static var outputForm: LeafForm? { nil }
+    static var convention: CallConvention { .packVoid }
 
     // MARK: ABI: the only stored property is a function value, hence its two words
 

@@ -47,7 +47,7 @@ struct TransferTests {
         for sample in samples() {
             let description = try sample.invocation.describe()
             let again = try description.withUnsafeBytes { try resolveInvocation($0) }
-            let host = try #require(again as? any HostInvocation)
+            let host = again.hostInvocation
             #expect(try host.describe() == description, "\(sample.name)")
             #expect(try host.identity == sample.invocation.identity, "\(sample.name)")
         }

@@ -1,0 +1,146 @@
+/// How the values of a *leaf* type travel: by themselves a tag and their bytes, or a string. Found out once, where the same types are coded many times, as the
+/// types of a function's arguments are; then a value is coded without another look at its type, in some ten instructions.
+///
+/// Leaves are `Bool`, the numbers of the standard library, and `String`: what fits into a ``LeafCell``.
+@usableFromInline
+package struct LeafForm: BitwiseCopyable, Sendable {
+    /// The tag in front of a value; that of a short string for strings.
+    @usableFromInline let tag: UInt8
+    /// The bytes of a value behind its tag; 0 for strings.
+    @usableFromInline let size: UInt8
+
+    /// Whether a cell that holds a value owns memory: see ``LeafCell/destroy()``.
+    @inlinable package var ownsMemory: Bool { size == 0 }
+
+    /// The form of `type`, nil where it is no leaf. Some nanoseconds.
+    package static func of<T>(_ type: T.Type) -> LeafForm? {
+        let plan = TypePlan.of(type)
+        switch plan.pointee.encoding {
+        case .raw:
+            guard plan.pointee.tag != Tag.raw, let size = Tag.scalarSize(plan.pointee.tag) else { return nil }
+            return LeafForm(tag: plan.pointee.tag, size: UInt8(size))
+        case .string: return LeafForm(tag: Tag.shortString, size: 0)
+        case .composite, .codable: return nil
+        }
+    }
+
+    /// For places that hold no value.
+    package static var none: LeafForm { LeafForm(tag: Tag.null, size: 1) }
+}
+
+/// Room for a value of any leaf type, as it lies in memory, at the cell's own address.
+@usableFromInline
+package struct LeafCell: BitwiseCopyable, Sendable {
+    // Aligned and large enough for 128-bit integers.
+    @usableFromInline var bytes: SIMD2<UInt64>
+
+    @inlinable @inline(__always)
+    package init() { bytes = SIMD2() }
+
+    mutating func store(_ string: String) {
+        withUnsafeMutableBytes(of: &bytes) { _ = $0.baseAddress.unsafelyUnwrapped.initializeMemory(as: String.self, to: string) }
+    }
+
+    /// Frees what a string holds. Only for a cell whose form says that it owns memory, once, after its last use.
+    package mutating func destroy() {
+        withUnsafeMutableBytes(of: &bytes) {
+            _ = $0.baseAddress.unsafelyUnwrapped.assumingMemoryBound(to: String.self).deinitialize(count: 1)
+        }
+    }
+}
+
+extension ByteReader {
+    /// Takes a value of a leaf type into `cell`, which must be empty.
+    /// - Returns: false where the next bytes are not such a value, or need a closer look, as a number of another type does; nothing has changed then.
+    ///   ``decodeBinary(_:from:)`` says what they are.
+    @inlinable @inline(__always)
+    package mutating func take(_ form: LeafForm, into cell: inout LeafCell) -> Bool {
+        // Most values are eight bytes, and most cells are read by code that this is a part of.
+        guard form.size == 8 else { return takeOther(form, into: &cell) }
+        guard remaining > 8, let base = bytes.baseAddress, base.load(fromByteOffset: position, as: UInt8.self) == form.tag else {
+            return false
+        }
+        cell.bytes[0] = base.loadUnaligned(fromByteOffset: position &+ 1, as: UInt64.self)
+        skip(9)
+        return true
+    }
+
+    @usableFromInline
+    mutating func takeOther(_ form: LeafForm, into cell: inout LeafCell) -> Bool {
+        let size = Int(form.size)
+        guard remaining > size, let start = bytes.baseAddress.map({ $0 + offset }), start.load(as: UInt8.self) == form.tag else {
+            return false
+        }
+        if form.ownsMemory {
+            guard let string = shortString() else { return false }
+            cell.store(string)
+            return true
+        }
+        // Whatever looks at a Bool that is neither 0 nor 1 behaves unpredictably.
+        if form.tag == Tag.bool, (start + 1).load(as: UInt8.self) > 1 { return false }
+        withUnsafeMutableBytes(of: &cell) { $0.baseAddress.unsafelyUnwrapped.copyMemory(from: start + 1, byteCount: size) }
+        skip(1 + size)
+        return true
+    }
+
+    /// The eight bytes of a number with this tag, if that is what follows.
+    @inline(__always)
+    mutating func takeWord(tag: UInt8) -> UInt64? {
+        guard remaining > 8, let start = bytes.baseAddress.map({ $0 + offset }), start.load(as: UInt8.self) == tag else { return nil }
+        skip(9)
+        return (start + 1).loadUnaligned(as: UInt64.self)
+    }
+
+    /// A string of up to 255 bytes, if that is what follows.
+    @inline(__always)
+    mutating func shortString() -> String? {
+        guard remaining >= 2, let start = bytes.baseAddress.map({ $0 + offset }), start.load(as: UInt8.self) == Tag.shortString else {
+            return nil
+        }
+        let length = Int((start + 1).load(as: UInt8.self))
+        guard remaining - 2 >= length, let string = String(checking: UnsafeRawBufferPointer(start: start + 2, count: length)) else {
+            return nil
+        }
+        skip(2 + length)
+        return string
+    }
+}
+
+extension ByteWriter {
+    /// Appends the value in `cell`, as ``encodeBinary(_:to:)`` would.
+    package final func append(_ cell: LeafCell, as form: LeafForm) throws {
+        // All of the cell, where there is room: what is too much is overwritten by what comes next.
+        if !form.ownsMemory, capacity - count > MemoryLayout<LeafCell>.size {
+            let memory = base + count
+            memory.storeBytes(of: form.tag, as: UInt8.self)
+            (memory + 1).storeBytes(of: cell.bytes, as: SIMD2<UInt64>.self)
+            advance(by: 1 + Int(form.size))
+        } else {
+            try appendSlowly(cell, as: form)
+        }
+    }
+
+    @inline(never)
+    private final func appendSlowly(_ cell: LeafCell, as form: LeafForm) throws {
+        try withUnsafeBytes(of: cell) { bytes in
+            let value = bytes.baseAddress.unsafelyUnwrapped
+            if form.ownsMemory { return try encodeString(value.load(as: String.self)) }
+            let size = Int(form.size)
+            let memory = try reserve(1 + size)
+            memory.storeBytes(of: form.tag, as: UInt8.self)
+            (memory + 1).copyMemory(from: value, byteCount: size)
+            advance(by: 1 + size)
+        }
+    }
+}
+
+extension String {
+    /// The string of `utf8`, nil where that is not UTF-8.
+    @inline(__always)
+    init?(checking utf8: UnsafeRawBufferPointer) {
+        // This repairs what is not UTF-8, and if it had to, the string differs from the bytes. Several times faster than `String(validating:as:)`.
+        var string = String(decoding: utf8, as: UTF8.self)
+        guard string.withUTF8({ UnsafeRawBufferPointer($0).elementsEqualInMemory(utf8) }) else { return nil }
+        self = string
+    }
+}
