@@ -26,14 +26,8 @@ int mp_event_create(void) {
     return fd < 0 ? -errno : fd;
 }
 
-uint64_t mp_now(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
-_Thread_local uint32_t mp_thread_token_storage;
-_Thread_local void *mp_thread_record_storage;
+MP_THREAD_LOCAL uint32_t mp_thread_token_storage;
+MP_THREAD_LOCAL void *mp_thread_record_storage;
 
 static pthread_key_t ended_key;
 static pthread_once_t ended_once = PTHREAD_ONCE_INIT;

@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <time.h>
 
 /// Sleeps while `*word` is `expected`, until woken, at most `nanoseconds` (negative: for ever).
 /// Returns 0 when woken (also for no reason), -EAGAIN when the word differs, -ETIMEDOUT, -EINTR.
@@ -16,7 +17,11 @@ int mp_futex_wake(const void *word, int count);
 int mp_event_create(void);
 
 /// Nanoseconds of CLOCK_MONOTONIC.
-uint64_t mp_now(void);
+static inline uint64_t mp_now(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
 
 /// Tells the core that this is a spinning loop.
 static inline void mp_pause(void) {
@@ -28,8 +33,10 @@ static inline void mp_pause(void) {
 }
 
 /// What the locks know of a thread: 0 before its first lock.
-extern _Thread_local uint32_t mp_thread_token_storage;
-extern _Thread_local void *mp_thread_record_storage;
+/// At a fixed distance from the thread pointer (initial-exec), so that to read them is one instruction and no call.
+#define MP_THREAD_LOCAL _Thread_local __attribute__((tls_model("initial-exec")))
+extern MP_THREAD_LOCAL uint32_t mp_thread_token_storage;
+extern MP_THREAD_LOCAL void *mp_thread_record_storage;
 static inline uint32_t mp_thread_token(void) { return mp_thread_token_storage; }
 static inline void *mp_thread_record(void) { return mp_thread_record_storage; }
 /// Sets both for the calling thread, and has `ended(record)` called when the thread ends (0, NULL: forgets them).
