@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <linux/futex.h>
+#include <linux/membarrier.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -19,6 +20,14 @@ int mp_futex_wait(const void *word, uint32_t expected, int64_t nanoseconds) {
 int mp_futex_wake(const void *word, int count) {
     int woken = (int)syscall(SYS_futex, word, FUTEX_WAKE, count, NULL, NULL, 0);
     return woken < 0 ? -errno : woken;
+}
+
+bool mp_fence_heavy(void) {
+    return syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL_EXPEDITED, 0, 0) == 0;
+}
+
+void mp_fence_register(void) {
+    syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED, 0, 0);
 }
 
 int mp_event_create(void) {

@@ -13,6 +13,18 @@ int mp_futex_wait(const void *word, uint32_t expected, int64_t nanoseconds);
 /// Wakes up to `count` sleepers of any process that maps the word. Returns how many.
 int mp_futex_wake(const void *word, int count);
 
+/// A store, then a load that must not come before it, on one side; the same on the other side; and one side far rarer than the other. The frequent side
+/// puts mp_fence_light between the two, which keeps the compiler from exchanging them and costs nothing; the rare one mp_fence_heavy, which makes the
+/// processors of all registered processes complete what they have begun. A process registers before its first light fence.
+static inline void mp_fence_light(void) {
+    __asm__ volatile("" ::: "memory");
+}
+/// Takes some 200 ns, more where other processors have to be interrupted. Returns false where the kernel has no such call (before 4.16, or a filter
+/// forbids it): then a light fence may have been passed unseen.
+bool mp_fence_heavy(void);
+/// Registers this process, which its forked children inherit. The first time, in a process of several threads, it may take milliseconds.
+void mp_fence_register(void);
+
 /// A descriptor (eventfd, close-on-exec, non-blocking) by which one thread wakes another out of `poll`.
 int mp_event_create(void);
 

@@ -49,14 +49,6 @@ open class ByteWriter {
         removeAll()
     }
 
-    /// Starts over in other memory, as if new.
-    package final func reset(to memory: UnsafeMutableRawBufferPointer) {
-        base = memory.baseAddress ?? UnsafeMutableRawPointer(bitPattern: 16).unsafelyUnwrapped
-        capacity = memory.baseAddress == nil ? 0 : memory.count
-        count = 0
-        if !retained.isEmpty { retained = [] }
-    }
-
     /// Overwrites earlier output, for lengths that are known only afterwards.
     @inline(__always)
     package final func patch<T: BitwiseCopyable>(_ value: T, at offset: Int) {
