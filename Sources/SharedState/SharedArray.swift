@@ -149,14 +149,16 @@ public final class SharedArray<T: BitwiseCopyable & Sendable>: Codable, Sendable
 
 /// Elements that the processor reads and writes in one piece.
 private enum AtomicElement {
+    // An array begins at a multiple of 64, and what is 2, 4 or 8 bytes long has a stride that is a multiple of that: such elements are aligned.
+
     /// - Returns: nil for an element of another size.
     @inline(__always)
     static func load<T: BitwiseCopyable>(_ element: UnsafeMutableRawPointer) -> T? {
         switch MemoryLayout<T>.size {
         case 1: unsafeBitCast(word(element, UInt8.self).pointee.load(ordering: .acquiring), to: T.self)
-        case 2 where isAligned(T.self): unsafeBitCast(word(element, UInt16.self).pointee.load(ordering: .acquiring), to: T.self)
-        case 4 where isAligned(T.self): unsafeBitCast(word(element, UInt32.self).pointee.load(ordering: .acquiring), to: T.self)
-        case 8 where isAligned(T.self): unsafeBitCast(word(element, UInt64.self).pointee.load(ordering: .acquiring), to: T.self)
+        case 2: unsafeBitCast(word(element, UInt16.self).pointee.load(ordering: .acquiring), to: T.self)
+        case 4: unsafeBitCast(word(element, UInt32.self).pointee.load(ordering: .acquiring), to: T.self)
+        case 8: unsafeBitCast(word(element, UInt64.self).pointee.load(ordering: .acquiring), to: T.self)
         default: nil
         }
     }
@@ -166,22 +168,17 @@ private enum AtomicElement {
     static func store<T: BitwiseCopyable>(_ value: T, at element: UnsafeMutableRawPointer) -> Bool {
         switch MemoryLayout<T>.size {
         case 1: word(element, UInt8.self).pointee.store(unsafeBitCast(value, to: UInt8.self), ordering: .releasing)
-        case 2 where isAligned(T.self): word(element, UInt16.self).pointee.store(unsafeBitCast(value, to: UInt16.self), ordering: .releasing)
-        case 4 where isAligned(T.self): word(element, UInt32.self).pointee.store(unsafeBitCast(value, to: UInt32.self), ordering: .releasing)
-        case 8 where isAligned(T.self): word(element, UInt64.self).pointee.store(unsafeBitCast(value, to: UInt64.self), ordering: .releasing)
+        case 2: word(element, UInt16.self).pointee.store(unsafeBitCast(value, to: UInt16.self), ordering: .releasing)
+        case 4: word(element, UInt32.self).pointee.store(unsafeBitCast(value, to: UInt32.self), ordering: .releasing)
+        case 8: word(element, UInt64.self).pointee.store(unsafeBitCast(value, to: UInt64.self), ordering: .releasing)
         default: return false
         }
         return true
     }
 
-    /// Whether elements lie at multiples of their size: a struct of four bytes need not.
     @inline(__always)
-    private static func isAligned<T>(_ type: T.Type) -> Bool {
-        MemoryLayout<T>.stride == MemoryLayout<T>.size && MemoryLayout<T>.size & (MemoryLayout<T>.size - 1) == 0
-    }
-
-    @inline(__always)
-    private static func word<W: AtomicRepresentable>(_ element: UnsafeMutableRawPointer, _ type: W.Type) -> UnsafeMutablePointer<Atomic<W>> {
+    private static func word<W: AtomicRepresentable>(_ element: UnsafeMutableRawPointer, _ type: W.Type) -> UnsafeMutablePointer<Atomic<W>>
+    {
         element.assumingMemoryBound(to: Atomic<W>.self)
     }
 }
