@@ -41,6 +41,8 @@ private func decodeOther<T: Decodable>(_ type: T.Type, plan: Plan, from reader: 
         }
     }
     if plan.pointee.decoding == .string, let string = reader.shortString() { return unsafeBitCast(string, to: T.self) }
+    // Neither does a shared object.
+    if let shared = plan.pointee.shared, let object = reader.takeObject(shared) { return unsafeBitCast(object as AnyObject, to: T.self) }
     let core = DecodingCore(reader.bytes)
     defer { core.finish() }
     let value: T

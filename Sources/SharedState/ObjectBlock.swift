@@ -12,6 +12,7 @@ struct ObjectBlock {
     enum Kind: UInt32 {
         case value = 0x5661_6c75
         case lock = 0x4c6f_636b
+        case array = 0x4172_7279
     }
 
     let offset: Int
@@ -22,11 +23,14 @@ struct ObjectBlock {
         self.arena = arena
     }
 
-    /// Makes an object of `size` zero bytes that the calling process holds.
-    static func make(_ kind: Kind, elementSize: Int, count: Int, size: Int, in arena: Arena) throws -> ObjectBlock {
+    /// Makes an object of `size` bytes that the calling process holds. They are zero, or only the first `zeroed` are: whoever fills gigabytes
+    /// does so once.
+    static func make(
+        _ kind: Kind, elementSize: Int, count: Int, size: Int, zeroed: Int? = nil, in arena: Arena
+    ) throws -> ObjectBlock {
         let offset = try arena.allocate(payload + size)
         let block = ObjectBlock(offset: offset, in: arena)
-        (arena.base + offset).initializeMemory(as: UInt8.self, repeating: 0, count: payload + size)
+        (arena.base + offset).initializeMemory(as: UInt8.self, repeating: 0, count: payload + (zeroed ?? size))
         (arena.base + offset).storeBytes(of: kind.rawValue, as: UInt32.self)
         (arena.base + offset).storeBytes(of: UInt32(elementSize), toByteOffset: 4, as: UInt32.self)
         (arena.base + offset).storeBytes(of: UInt64(count), toByteOffset: 8, as: UInt64.self)
@@ -110,21 +114,17 @@ struct ObjectBlock {
 /// How many handles this process has to each shared object. The object itself knows only whether there is one.
 package enum HandleRegistry {
     private static let lock = HostLock()
-    private nonisolated(unsafe) static var counts: [Int: Int] = [:]  // guarded by `lock`
+    private nonisolated(unsafe) static var counts = HandleTable()  // guarded by `lock`
 
     static func retain(_ block: ObjectBlock) {
         lock.withLock {
-            let count = counts[block.offset, default: 0]
-            counts[block.offset] = count + 1
-            if count == 0 { block.addHolder(CurrentProcess.identity(in: block.arena)) }
+            if counts.increment(block.offset) { block.addHolder(CurrentProcess.identity(in: block.arena)) }
         }
     }
 
     static func release(_ block: ObjectBlock) {
         lock.withLock {
-            guard let count = counts[block.offset] else { return }
-            counts[block.offset] = count == 1 ? nil : count - 1
-            if count == 1 { block.removeHolder(CurrentProcess.identity(in: block.arena)) }
+            if counts.decrement(block.offset) { block.removeHolder(CurrentProcess.identity(in: block.arena)) }
         }
     }
 
@@ -135,7 +135,7 @@ package enum HandleRegistry {
     /// Calls `fork`, which makes a copy of this process known as `child`, so that the copy holds from its first moment what this process holds.
     package static func whileForking<R>(_ child: ProcessIdentity, in arena: Arena, _ fork: () -> R) -> R {
         lock.withLock {
-            for offset in counts.keys { ObjectBlock(offset: offset, in: arena).addHolder(child) }
+            counts.forEach { ObjectBlock(offset: $0, in: arena).addHolder(child) }
             return fork()
         }
     }
