@@ -18,6 +18,7 @@
 
 #include "mp_memory.h"
 #include "mp_process.h"
+#include "mp_sync.h"
 
 // Descriptors of a taken-over image: fixed, because they must survive exec.
 enum { SOCKET_FD = 3, ARENA_FD = 4 };
@@ -44,19 +45,18 @@ struct takeover {
     uintptr_t base;
     size_t length;
     uint64_t launch;  // of a spawned worker
-    uint32_t flags;   // likewise
     uint32_t attempt;
 };
 
 static void print_takeover(char *text, size_t capacity, const char *variable, const struct takeover *t) {
-    snprintf(text, capacity, "%s=%d:%llx:%llx:%llx:%x:%x", variable, (int)t->parent, (unsigned long long)t->base,
-             (unsigned long long)t->length, (unsigned long long)t->launch, t->flags, t->attempt);
+    snprintf(text, capacity, "%s=%d:%llx:%llx:%llx:%x", variable, (int)t->parent, (unsigned long long)t->base,
+             (unsigned long long)t->length, (unsigned long long)t->launch, t->attempt);
 }
 
 static int parse_takeover(const char *text, struct takeover *t) {
     unsigned long long base, length, launch;
     int parent;
-    if (sscanf(text, "%d:%llx:%llx:%llx:%x:%x", &parent, &base, &length, &launch, &t->flags, &t->attempt) != 6) return 0;
+    if (sscanf(text, "%d:%llx:%llx:%llx:%x", &parent, &base, &length, &launch, &t->attempt) != 5) return 0;
     t->parent = parent;
     t->base = (uintptr_t)base;
     t->length = (size_t)length;
@@ -101,10 +101,47 @@ static int map_arena(const char *variable, struct takeover t) {
     return error;
 }
 
-static _Noreturn void run_worker(uint64_t launch, uint32_t flags) {
-    mp_signals_reset(flags & MP_REQUEST_IGNORES_INTERRUPT);
+// MARK: The worker's side
+
+// What Ctrl-C and its like send to everybody in the terminal's foreground.
+static const int group_signals[] = {SIGINT, SIGQUIT, SIGHUP, SIGTERM, SIGTSTP};
+enum { GROUP_SIGNALS = sizeof group_signals / sizeof *group_signals };
+
+static struct mp_launch *waited_for;
+static volatile sig_atomic_t arrived[NSIG];
+
+// In a worker that waits: a signal is meant for it only once it has been given something to do, and then it acts as soon as it can.
+static void note_signal(int signal) {
+    if (__atomic_load_n(&waited_for->state, __ATOMIC_SEQ_CST) != MP_LAUNCH_OPEN) arrived[signal] = 1;
+}
+
+// Called with all signals blocked. Returns with all signals blocked, when there is something to do.
+static void wait_for_launch(struct mp_launch *launch, bool rehearses) {
+    waited_for = launch;
+    for (size_t i = 0; i < GROUP_SIGNALS; i++) signal(group_signals[i], note_signal);
+    sigset_t all, none;
+    sigfillset(&all);
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    mp_process_name("mp-spare");
+    if (rehearses && mp_worker_rehearse != NULL) mp_worker_rehearse();
+    while (__atomic_load_n(&launch->state, __ATOMIC_ACQUIRE) == MP_LAUNCH_OPEN) mp_futex_wait(&launch->state, MP_LAUNCH_OPEN, -1);
+    sigprocmask(SIG_SETMASK, &all, NULL);
+}
+
+static _Noreturn void run_worker(uint64_t offset, bool rehearses) {
+    struct mp_launch *launch = (struct mp_launch *)(arena.base + offset);
+    mp_signals_default();
+    if (__atomic_load_n(&launch->state, __ATOMIC_ACQUIRE) == MP_LAUNCH_OPEN) wait_for_launch(launch, rehearses);
+    uint32_t given = MP_LAUNCH_GIVEN;
+    if (!__atomic_compare_exchange_n(&launch->state, &given, MP_LAUNCH_TAKEN, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) _exit(0);
     mp_process_name("mp-worker");
-    if (mp_worker_main != NULL) mp_worker_main(launch);
+    for (size_t i = 0; i < GROUP_SIGNALS; i++) signal(group_signals[i], SIG_DFL);
+    if (launch->flags & MP_LAUNCH_IGNORES_INTERRUPT) mp_signals_ignore_interrupt();
+    mp_signals_unblock();
+    for (size_t i = 0; i < GROUP_SIGNALS; i++)
+        if (arrived[group_signals[i]]) raise(group_signals[i]);
+    if (mp_worker_main != NULL) mp_worker_main(offset);
     _exit(127);
 }
 
@@ -156,7 +193,7 @@ static void send_reply(const struct mp_reply *reply, int pidfd) {
 
 // The image of a spawned worker, from the child that the server has forked for it.
 static _Noreturn void exec_worker(const struct mp_request *request, pid_t server) {
-    struct takeover t = {server, arena.base, arena.length, request->launch, request->flags, 0};
+    struct takeover t = {server, arena.base, arena.length, request->launch, 0};
     char text[160];
     print_takeover(text, sizeof text, WORKER_VARIABLE, &t);
     char **environment = environment_with(WORKER_VARIABLE, text);
@@ -178,7 +215,7 @@ static void start_worker(const struct mp_request *request, int signals) {
         close(SOCKET_FD);
         close(signals);
         if (request->kind == MP_REQUEST_EXEC) exec_worker(request, server);
-        run_worker(request->launch, request->flags);
+        run_worker(request->launch, request->flags & MP_REQUEST_SPARE);
     }
     int pidfd = -1;
     if (pid < 0) {
@@ -225,10 +262,10 @@ static int server_main(int argc, char **argv, char **envp) {
     const char *text = getenv(SERVER_VARIABLE);
     if (text == NULL || !parse_takeover(text, &t)) _exit(127);
     mp_die_with_parent(t.parent);
-    mp_signals_reset(false);
+    mp_signals_default();
+    mp_signals_unblock();
     // Ctrl-C and its like reach the whole foreground group: the host decides what they mean, and the server ends with the host.
-    const int ignored[] = {SIGINT, SIGQUIT, SIGHUP, SIGTERM, SIGTSTP};
-    for (size_t i = 0; i < sizeof ignored / sizeof *ignored; i++) signal(ignored[i], SIG_IGN);
+    for (size_t i = 0; i < GROUP_SIGNALS; i++) signal(group_signals[i], SIG_IGN);
     mp_process_name("mp-forkserver");
 
     struct mp_reply ready = {.kind = MP_REPLY_READY};
@@ -243,6 +280,7 @@ static int server_main(int argc, char **argv, char **envp) {
     if (signals < 0 && ready.error == 0) ready.error = errno;
     send_reply(&ready, -1);
     if (ready.error != 0) _exit(1);
+    if (mp_worker_rehearse != NULL) mp_worker_rehearse();
 
     struct pollfd watched[] = {{.fd = SOCKET_FD, .events = POLLIN}, {.fd = signals, .events = POLLIN}};
     for (;;) {
@@ -270,7 +308,7 @@ static int spawned_worker_main(int argc, char **argv, char **envp) {
     mp_die_with_parent(t.parent);
     if (map_arena(WORKER_VARIABLE, t) != 0) _exit(126);
     unsetenv(WORKER_VARIABLE);
-    run_worker(t.launch, t.flags);
+    run_worker(t.launch, false);
 }
 
 // MARK: The host's side
@@ -285,7 +323,7 @@ int mp_server_start(int *pidfd) {
     int error = socket >= 0 && memory >= 0 ? 0 : errno == EINVAL ? EMFILE : errno;
     close(ends[1]);
 
-    struct takeover t = {getpid(), arena.base, arena.length, 0, 0, 0};
+    struct takeover t = {getpid(), arena.base, arena.length, 0, 0};
     char text[160];
     print_takeover(text, sizeof text, SERVER_VARIABLE, &t);
     char **environment = environment_with(SERVER_VARIABLE, text);

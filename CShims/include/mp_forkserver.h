@@ -18,18 +18,31 @@ struct mp_arena {
 struct mp_arena mp_arena_get(void);
 void mp_arena_set(struct mp_arena arena);
 
+/// What a worker is to do lies at an offset of the arena, and begins with this. A worker can be there before it is known what for: it waits.
+struct mp_launch {
+    uint32_t state;  ///< an mp_launch_state, on which the worker sleeps
+    uint32_t flags;  ///< written before `state` says so
+};
+enum mp_launch_state {
+    MP_LAUNCH_OPEN = 0,       ///< the host has not said what to do: the worker waits
+    MP_LAUNCH_GIVEN = 1,      ///< by the host: go
+    MP_LAUNCH_TAKEN = 2,      ///< by the worker: it has begun. Its end is that of the work from here on
+    MP_LAUNCH_WITHDRAWN = 3,  ///< by the host: not needed any more
+};
+enum { MP_LAUNCH_IGNORES_INTERRUPT = 1 };
+
 enum mp_request_kind {
     MP_REQUEST_FORK = 1,  ///< a worker forked from the server
     MP_REQUEST_EXEC = 2,  ///< a worker that starts the image anew
     MP_REQUEST_KILL = 3,  ///< SIGKILL for the worker `tag`, by who can be sure of its pid
 };
-enum { MP_REQUEST_IGNORES_INTERRUPT = 1 };
+enum { MP_REQUEST_SPARE = 1 };  ///< nobody waits for this worker yet: it has the time to rehearse
 
 struct mp_request {
     uint32_t kind;
     uint32_t flags;
     uint64_t tag;     ///< comes back in every reply about this worker
-    uint64_t launch;  ///< given to mp_worker_main
+    uint64_t launch;  ///< where its `struct mp_launch` lies in the arena; given to mp_worker_main
 };
 
 enum mp_reply_kind {
@@ -58,5 +71,7 @@ int mp_server_receive(int socket, struct mp_reply *reply, int *pidfd);
 
 /// Where a worker begins; defined in Swift by the room WorkerSupervision. Weak, so that a program without that room links.
 __attribute__((weak)) void mp_worker_main(uint64_t launch);
+/// What a worker does, done once for what it leaves behind in caches and pages. Defined in Swift by the room WorkerSupervision.
+__attribute__((weak)) void mp_worker_rehearse(void);
 
 #endif

@@ -23,8 +23,9 @@ struct mp_ending {
 /// Reaps the child behind `pidfd`. Returns 1 when it had ended, 0 when it still runs and `wait` is false, -ECHILD when somebody else reaped it.
 int mp_pidfd_reap(int pidfd, bool wait, struct mp_ending *ending);
 
-/// Puts every handler back at its default, or SIGINT's at being ignored, and then unblocks every signal: one that came before finds what is right for it.
-void mp_signals_reset(bool ignore_interrupt);
+/// Puts every handler back at its default. Unblock signals only after that: one that came before then finds what is right for it.
+void mp_signals_default(void);
+void mp_signals_unblock(void);
 /// Ignores SIGINT: a pool's worker leaves Ctrl-C to its host.
 void mp_signals_ignore_interrupt(void);
 
