@@ -116,7 +116,7 @@ static void note_signal(int signal) {
 }
 
 // Called with all signals blocked. Returns with all signals blocked, when there is something to do.
-static void wait_for_launch(struct mp_launch *launch, bool rehearses) {
+static void wait_for_launch(struct mp_launch *launch, uint64_t offset, bool is_spare) {
     waited_for = launch;
     for (size_t i = 0; i < GROUP_SIGNALS; i++) signal(group_signals[i], note_signal);
     sigset_t all, none;
@@ -124,15 +124,15 @@ static void wait_for_launch(struct mp_launch *launch, bool rehearses) {
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     mp_process_name("mp-spare");
-    if (rehearses && mp_worker_rehearse != NULL) mp_worker_rehearse();
+    if (is_spare && mp_worker_warm_up != NULL) mp_worker_warm_up(offset);
     while (__atomic_load_n(&launch->state, __ATOMIC_ACQUIRE) == MP_LAUNCH_OPEN) mp_futex_wait(&launch->state, MP_LAUNCH_OPEN, -1);
     sigprocmask(SIG_SETMASK, &all, NULL);
 }
 
-static _Noreturn void run_worker(uint64_t offset, bool rehearses) {
+static _Noreturn void run_worker(uint64_t offset, bool is_spare) {
     struct mp_launch *launch = (struct mp_launch *)(arena.base + offset);
     mp_signals_default();
-    if (__atomic_load_n(&launch->state, __ATOMIC_ACQUIRE) == MP_LAUNCH_OPEN) wait_for_launch(launch, rehearses);
+    if (__atomic_load_n(&launch->state, __ATOMIC_ACQUIRE) == MP_LAUNCH_OPEN) wait_for_launch(launch, offset, is_spare);
     uint32_t given = MP_LAUNCH_GIVEN;
     if (!__atomic_compare_exchange_n(&launch->state, &given, MP_LAUNCH_TAKEN, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) _exit(0);
     mp_process_name("mp-worker");
@@ -241,6 +241,10 @@ static void kill_worker(uint64_t tag) {
         if (children[i].tag == tag) kill(children[i].pid, SIGKILL);
 }
 
+static void learn(const struct mp_request *request) {
+    if (mp_worker_learn != NULL) mp_worker_learn(request->launch, request->tag);
+}
+
 static void reap_workers(void) {
     for (;;) {
         siginfo_t info = {.si_pid = 0};
@@ -294,6 +298,7 @@ static int server_main(int argc, char **argv, char **envp) {
             struct mp_request request;
             ssize_t n = recv(SOCKET_FD, &request, sizeof request, 0);
             if (n == sizeof request && request.kind == MP_REQUEST_KILL) kill_worker(request.tag);
+            else if (n == sizeof request && request.kind == MP_REQUEST_LEARN) learn(&request);
             else if (n == sizeof request) start_worker(&request, signals);
             else if (n >= 0 || errno != EINTR) end_server();
         }

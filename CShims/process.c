@@ -108,8 +108,8 @@ void mp_process_name(const char *name) {
 
 void mp_flush_standard(void) {
     // Not all streams at once: that waits for a thread that is blocked reading one.
-    fflush(stdout);
-    fflush(stderr);
+    mp_flush_output();
+    if (__fpending(stderr) != 0) fflush(stderr);
 }
 
 void mp_flush_output(void) {

@@ -35,6 +35,7 @@ enum mp_request_kind {
     MP_REQUEST_FORK = 1,  ///< a worker forked from the server
     MP_REQUEST_EXEC = 2,  ///< a worker that starts the image anew
     MP_REQUEST_KILL = 3,  ///< SIGKILL for the worker `tag`, by who can be sure of its pid
+    MP_REQUEST_LEARN = 4, ///< workers forked later are to know the function that is described at `launch`, in `tag` bytes
 };
 enum { MP_REQUEST_SPARE = 1 };  ///< nobody waits for this worker yet: it has the time to rehearse
 
@@ -71,7 +72,10 @@ int mp_server_receive(int socket, struct mp_reply *reply, int *pidfd);
 
 /// Where a worker begins; defined in Swift by the room WorkerSupervision. Weak, so that a program without that room links.
 __attribute__((weak)) void mp_worker_main(uint64_t launch);
-/// What a worker does, done once for what it leaves behind in caches and pages. Defined in Swift by the room WorkerSupervision.
+/// Defined there too: looks up what every worker needs and remembers it, in the server, for the workers to inherit; touches what it will need, in a
+/// worker that waits; and remembers a function.
 __attribute__((weak)) void mp_worker_rehearse(void);
+__attribute__((weak)) void mp_worker_warm_up(uint64_t launch);
+__attribute__((weak)) void mp_worker_learn(uint64_t function, uint64_t bytes);
 
 #endif

@@ -35,7 +35,7 @@ void mp_die_with_parent(pid_t parent);
 /// The name that `ps` and `top` show, 15 characters at most.
 void mp_process_name(const char *name);
 
-/// Writes out what the C library has buffered for stdout and stderr. `mp_flush_output` looks at stdout only, and costs nothing where it is empty.
+/// Writes out what the C library has buffered for stdout and stderr. `mp_flush_output` looks at stdout only. Where nothing is, they cost nothing.
 void mp_flush_standard(void);
 void mp_flush_output(void);
 

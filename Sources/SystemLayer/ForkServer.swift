@@ -54,6 +54,15 @@ package final class ForkServer: Sendable {
         try check(mp_server_request(socket, &request), "asking the fork server for a worker")
     }
 
+    /// Has the workers that are forked from here on know the function that is described in `bytes` bytes at `function` in the arena.
+    package func learn(function: UInt64, bytes: UInt64) throws(SystemError) {
+        var request = mp_request()
+        request.kind = UInt32(MP_REQUEST_LEARN.rawValue)
+        request.tag = bytes
+        request.launch = function
+        try check(mp_server_request(socket, &request), "telling the fork server of a function")
+    }
+
     /// Has the server kill a worker, whose parent it is.
     package func kill(tag: UInt64) throws(SystemError) {
         var request = mp_request()

@@ -17,14 +17,14 @@ package enum FunctionCatalog {
     /// - Throws: `TransferError` for a function that cannot travel.
     package static func entry(for invocation: some HostInvocation, in arena: Arena) throws -> Entry {
         let identity = try invocation.identity
-        return try lock.withLock {
+        let (entry, isNew) = try lock.withLock {
             let process = CurrentProcess.identity(in: arena)
             // A forked child starts over: its parent's descriptions go with its parent's pools.
             if owner != process {
                 entries = [:]
                 owner = process
             }
-            if let known = entries[identity] { return known }
+            if let known = entries[identity] { return (known, false) }
             let description = try invocation.describe()
             // Its own for as long as this process lives, as are those who use it.
             let entry = Entry(offset: try arena.allocate(description.count), size: description.count)
@@ -32,7 +32,12 @@ package enum FunctionCatalog {
                 UnsafeMutableRawBufferPointer(start: arena.base + entry.offset, count: entry.size).copyMemory(from: $0)
             }
             entries[identity] = entry
-            return entry
+            return (entry, true)
         }
+        if isNew { ProcessMonitor.existing?.teach([entry]) }
+        return entry
     }
+
+    /// All that there are, for a server that is new.
+    static var all: [Entry] { lock.withLock { Array(entries.values) } }
 }

@@ -82,10 +82,13 @@ struct LaunchBlock: @unchecked Sendable {
 
     // MARK: The worker's side
 
+    func resultWriter() -> ArenaByteWriter {
+        ArenaByteWriter(UnsafeMutableRawBufferPointer(start: arena.base + offset + Self.inline, count: Self.inlineBytes), in: arena)
+    }
+
     /// Stores what `encode` writes as the outcome. Not being able to is an outcome too.
     func report(_ state: OutcomeState, _ encode: (ByteWriter) throws -> Void) {
-        let writer = ArenaByteWriter(
-            UnsafeMutableRawBufferPointer(start: arena.base + offset + Self.inline, count: Self.inlineBytes), in: arena)
+        let writer = resultWriter()
         var state = state
         do {
             try encode(writer)

@@ -13,11 +13,15 @@ extension ProcessMonitor {
         /// How many there should be: one from the first start on, as many as are started at once while that goes on.
         var wanted = 0
         var lastStart = Deadline(instant: 0)
+        /// For how many starts more they are replaced at once, and not when there is time: after one that found none.
+        var hurry = 0
         var isShrinkingPlanned = false
     }
 
     /// How long after the last start more than one spare is kept.
     private static let patience = Duration.seconds(2)
+    /// How long after a start its spare is replaced, unless the process has ended before. Forking at once would take a processor from what was just started.
+    private static let pause = Duration.milliseconds(1)
     /// No more of them than could begin at once.
     private static let mostSpares = max(2, min(32, Allowance.current.workerCount))
 
@@ -34,6 +38,7 @@ extension ProcessMonitor {
         } else {
             process = try makeProcess(freshImage: false, isAhead: false)
             process.isReserved = true
+            lock.withLock { spares.hurry = 16 }
             ask(server, for: process)
         }
         if followedBy > 0, !freshImage {
@@ -49,18 +54,19 @@ extension ProcessMonitor {
     /// - Throws: what prevents the process from starting. Discard it then.
     func start(_ process: ServedProcess, ignoresInterrupt: Bool, owner: ServedProcess.Owner) throws {
         let server = try runningServer()
-        let (isThere, isMissing) = lock.withLock {
+        let (isThere, isMissing, isHurried) = lock.withLock {
             process.owner = owner
             if let descriptor = process.descriptor { owner.runs(descriptor) }
             // Its first process has ended, or could not be, since it was reserved.
             if process.isMissing { process.arrival = Reply() }
             spares.lastStart = .now
             spares.wanted = max(spares.wanted, 1)
-            return (process.descriptor != nil, process.isMissing)
+            defer { spares.hurry = max(0, spares.hurry - 1) }
+            return (process.descriptor != nil, process.isMissing, spares.hurry > 0)
         }
         process.launch.word.give(ignoresInterrupt: ignoresInterrupt)
         if isMissing { ask(server, for: process) }
-        if !process.freshImage { replenish(to: .max, server) }
+        if !process.freshImage { if isHurried { replenish(to: .max, server) } else { timer.set(Self.pause) } }
         if isThere { return }
         do {
             try awaitArrival(of: process, server)
@@ -113,6 +119,9 @@ extension ProcessMonitor {
             return nil
         }
     }
+
+    /// On the monitor's thread: has spares made, now that there is time.
+    func replenish() { if let server = lock.withLock({ server }) { replenish(to: .max, server) } }
 
     /// Asks for as many spares as there should be, `most` at most. Where there can be none, the next start will do without.
     private func replenish(to most: Int, _ server: ForkServer) {
@@ -225,6 +234,8 @@ extension ProcessMonitor {
             spares.waiting.removeAll { $0 === process }
             return (process.owner == nil && !process.isReserved, process.owner)
         }
-        if isGarbage { process.free() } else { owner?.ended(status) }
+        if isGarbage { return process.free() }
+        owner?.ended(status)
+        replenish()
     }
 }

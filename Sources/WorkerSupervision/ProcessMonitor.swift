@@ -15,6 +15,8 @@ package final class ProcessMonitor: @unchecked Sendable {
 
     let lock = HostLock()
     private let wakeUp: WakeUp
+    /// When spares are due.
+    let timer: WakeTimer
     private var commands: [@Sendable (ProcessMonitor) -> Void] = []
     private var timers: [(owner: ObjectIdentifier, deadline: Deadline, body: @Sendable () -> Void)] = []
     private var forked: [Child] = []
@@ -28,6 +30,7 @@ package final class ProcessMonitor: @unchecked Sendable {
 
     private init() throws {
         wakeUp = try WakeUp()
+        timer = try WakeTimer()
         try startThread(name: "mp-monitor", stackBytes: 8 << 20) { [self] in run() }
     }
 
@@ -96,10 +99,17 @@ package final class ProcessMonitor: @unchecked Sendable {
                     let directory = ThisProcess.directory
                     let server = try ForkServer(deadline: Deadline(after: .seconds(30)))
                     monitor.lock.withLock { (monitor.server, monitor.serverDirectory) = (server, directory) }
+                    monitor.teach(FunctionCatalog.all)
                     return server
                 })
         }
         return try reply.wait()
+    }
+
+    /// Has workers inherit these functions from the server, where there is one. Whatever they inherit, they find what they lack.
+    func teach(_ functions: [FunctionCatalog.Entry]) {
+        guard let server = lock.withLock({ server }) else { return }
+        for function in functions { try? server.learn(function: UInt64(function.offset), bytes: UInt64(function.size)) }
     }
 
     private func perform(_ command: @escaping @Sendable (ProcessMonitor) -> Void) {
@@ -141,14 +151,19 @@ package final class ProcessMonitor: @unchecked Sendable {
             let server = lock.withLock { self.server }
             var watched = [pollfd(fd: wakeUp.number, events: Int16(POLLIN), revents: 0)]
             watched.append(pollfd(fd: server?.number ?? -1, events: Int16(POLLIN), revents: 0))
+            watched.append(pollfd(fd: timer.number, events: Int16(POLLIN), revents: 0))
             for child in forked { watched.append(pollfd(fd: child.descriptor.number, events: Int16(POLLIN), revents: 0)) }
             let remaining = (timers.map(\.deadline).min() ?? .never).remaining
             let count = poll(&watched, nfds_t(watched.count), remaining < 0 ? -1 : Int32(min(remaining / 1_000_000 + 1, Int64(Int32.max))))
             runTimers()
             guard count > 0 else { continue }
             // Ends first, so that commands find an up-to-date picture.
-            for i in stride(from: forked.count - 1, through: 0, by: -1) where watched[i + 2].revents != 0 { reapForked(at: i) }
+            for i in stride(from: forked.count - 1, through: 0, by: -1) where watched[i + 3].revents != 0 { reapForked(at: i) }
             if watched[1].revents != 0, let server { hear(server) }
+            if watched[2].revents != 0 {
+                timer.clear()
+                replenish()
+            }
             if watched[0].revents != 0 {
                 wakeUp.clear()
                 let commands = lock.withLock {

@@ -4,42 +4,82 @@ import SharedState
 import SystemLayer
 import WorkTransfer
 
-/// What every worker does, done once with nothing at stake: finding types by their names and their conformances, making a function, decoding, calling, encoding.
+/// What every worker does, done ahead with nothing at stake.
 ///
-/// The first time costs most of a millisecond, for the runtime keeps what it has found, the dynamic linker what it has bound, the kernel what it has
-/// mapped. The fork server does it before it forks anybody, so that its workers inherit what was found; a worker that waits does it so that its pages are there.
-/// Nobody else has a thread in those processes. It uses no concurrency, no thread and no lock that a fork could split, and takes nothing from the arena.
+/// The first time costs a new process most of a millisecond: the runtime looks for types and conformances, the dynamic linker for symbols, the kernel for pages.
+/// What the first two find is kept in memory, which a fork inherits. So the fork server rehearses before it forks anybody, and learns the functions that its host
+/// sends out; a spare worker does the rest, touching what it is about to need.
+///
+/// There is one thread in these processes. What runs there is this file and the runtime: no code of the user's, no concurrency, no lock that a fork could find
+/// held, nothing that is kept in the arena.
+enum Rehearsal {
+    // Written by the server alone, before it forks.
+    private nonisolated(unsafe) static var functions: [Int: any AnyInvocation] = [:]
+    private nonisolated(unsafe) static var trials: [any AnyInvocation] = []
+    private nonisolated(unsafe) static var argument: [UInt8] = []
+
+    /// The function that is described at `offset`, if this process's server has learned it.
+    static func function(at offset: Int) -> (any AnyInvocation)? { functions[offset] }
+
+    /// In the server.
+    fileprivate static func learn(_ offset: Int, _ bytes: Int, in arena: Arena) {
+        let description = UnsafeRawBufferPointer(start: arena.base + offset, count: bytes)
+        // What cannot be made here cannot be made in a worker either, and is said there.
+        functions[offset] = try? resolveInvocation(description)
+    }
+
+    /// In the server: everything, for what the runtime and the dynamic linker find on the way.
+    fileprivate static func run(in arena: Arena) throws {
+        let encoded = HeapByteWriter()
+        try Invocation<Int, Int>.encodeArguments(1, to: encoded)
+        argument = Array(encoded.written)
+        trials = try [VoidInvocation({}).describe(), Invocation<Int, Int>({ $0 }).describe()].map {
+            try $0.withUnsafeBytes { try resolveInvocation($0) }
+        }
+        try withUnsafeTemporaryAllocation(byteCount: 512, alignment: 16) { memory in
+            let writer = ArenaByteWriter(memory, in: arena)
+            call(result: writer)
+            ErrorTransfer.encode(UsageError(""), to: writer)
+            writer.removeAll()
+            try encodeBinary(WorkerSettings(.init(), processors: [0], directory: "/"), to: writer)
+            var reader = ByteReader(writer.written)
+            let _: WorkerSettings? = try decodeBinary(from: &reader)
+        }
+    }
+
+    /// Calls functions that do nothing.
+    fileprivate static func call(result writer: ByteWriter) {
+        for trial in trials {
+            writer.removeAll()
+            argument.withUnsafeBytes { bytes in
+                var reader = ByteReader(bytes)
+                try? trial.invoke(arguments: &reader, result: writer)
+            }
+        }
+        writer.removeAll()
+        _ = function(at: 0)
+        ExitHooks.run()
+        ThisProcess.flushAll()
+    }
+}
+
 @_cdecl("mp_worker_rehearse")
 func rehearse() {
     guard let arena = try? Arena.current() else { return }
-    withUnsafeTemporaryAllocation(byteCount: 256, alignment: 16) { memory in
-        let writer = ArenaByteWriter(memory, in: arena)
-        // What goes wrong here goes wrong, and is said, when it is needed.
-        try? call(VoidInvocation({}), writer) { _ in }
-        try? call(Invocation<Int, Int>({ $0 }), writer) { try Invocation<Int, Int>.encodeArguments(1, to: $0) }
-        writer.removeAll()
-        ErrorTransfer.encode(UsageError(""), to: writer)
-        try? decodeSettings(writer)
-        ThisProcess.flushOutput()
-    }
+    try? Rehearsal.run(in: arena)
 }
 
-private func call(_ invocation: some HostInvocation, _ writer: ByteWriter, _ encode: (ByteWriter) throws -> Void) throws {
-    let description = try invocation.describe()
-    let resolved = try description.withUnsafeBytes { try resolveInvocation($0) }
-    let arguments = HeapByteWriter()
-    try encode(arguments)
-    writer.removeAll()
-    try arguments.written.withMemoryRebound(to: UInt8.self) { bytes in
-        var reader = ByteReader(UnsafeRawBufferPointer(bytes))
-        try resolved.invoke(arguments: &reader, result: writer)
-    }
+@_cdecl("mp_worker_learn")
+func learn(_ function: UInt64, _ bytes: UInt64) {
+    guard let arena = try? Arena.current() else { return }
+    Rehearsal.learn(Int(function), Int(bytes), in: arena)
 }
 
-private func decodeSettings(_ writer: ByteWriter) throws {
-    guard let settings = WorkerSettings(WorkerConfiguration(), processors: [0], directory: "/") else { return }
-    writer.removeAll()
-    try encodeBinary(settings, to: writer)
-    var reader = ByteReader(UnsafeRawBufferPointer(writer.written))
-    let _: WorkerSettings = try decodeBinary(from: &reader)
+/// In a worker that waits: it is there, and all that it will need is at hand.
+@_cdecl("mp_worker_warm_up")
+func warmUp(_ launch: UInt64) {
+    guard let arena = try? Arena.current() else { return }
+    let launch = LaunchBlock(at: Int(launch), in: arena)
+    CurrentProcess.begin(as: launch.identity, in: arena)
+    Rehearsal.call(result: launch.resultWriter())
 }
