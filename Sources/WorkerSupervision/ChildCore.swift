@@ -27,7 +27,7 @@ package final class ChildCore: @unchecked Sendable {
             entry = { try FunctionCatalog.entry(for: invocation, in: $0) }
             self.encodeArguments = encodeArguments
             self.run = run
-            functionName = { invocation.functionName }
+            functionName = { FunctionCatalog.name(of: invocation) }
         }
     }
 

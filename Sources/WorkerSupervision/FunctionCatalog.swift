@@ -12,6 +12,7 @@ package enum FunctionCatalog {
     static let lock = HostLock()
     private nonisolated(unsafe) static var entries: [FunctionIdentity: Entry] = [:]  // guarded by `lock`
     private nonisolated(unsafe) static var owner: ProcessIdentity?  // likewise
+    private nonisolated(unsafe) static var names: [FunctionIdentity: String] = [:]  // likewise
 
     /// The place of the description of `invocation`'s function.
     /// - Throws: `TransferError` for a function that cannot travel.
@@ -36,6 +37,15 @@ package enum FunctionCatalog {
         }
         if isNew { ProcessMonitor.existing?.teach([entry]) }
         return entry
+    }
+
+    /// The function in words, for errors. Costs milliseconds the first time, which many deaths of the same function should not cost again.
+    package static func name(of invocation: some HostInvocation) -> String {
+        guard let identity = try? invocation.identity else { return invocation.functionName }
+        if let known = lock.withLock({ names[identity] }) { return known }
+        let name = invocation.functionName
+        lock.withLock { names[identity] = name }
+        return name
     }
 
     /// All that there are, for a server that is new.

@@ -125,7 +125,8 @@ struct PoolWorker {
 
     private mutating func invocation(_ fields: PoolBlock.SlotFields) throws -> any AnyInvocation {
         if let known = invocations[fields.function] { return known }
-        let resolved = try resolveInvocation(launch.memory(fields.function, fields.functionBytes))
+        let resolved =
+            try Rehearsal.function(at: fields.function) ?? resolveInvocation(launch.memory(fields.function, fields.functionBytes))
         invocations[fields.function] = resolved
         return resolved
     }

@@ -57,7 +57,12 @@ enum Rehearsal {
             }
         }
         writer.removeAll()
-        _ = function(at: 0)
+        // What a pool's worker keeps.
+        var known: [Int: any AnyInvocation] = [:]
+        if let trial = trials.first { known[1] = function(at: 0) ?? trial }
+        var sent: [(slot: Int, word: SlotWord, objects: [AnyObject])] = [(0, SlotWord(.free, use: 0, flags: 0), [])]
+        sent.removeAll { known[$0.slot] == nil }
+        _ = monotonicNow()
         ExitHooks.run()
         ThisProcess.flushAll()
     }

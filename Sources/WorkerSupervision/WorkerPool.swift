@@ -154,7 +154,7 @@ package final class WorkerPool: @unchecked Sendable {
                 returnSlot(slot)
                 throw error
             }
-            task.describe = { invocation.functionName }
+            task.describe = { FunctionCatalog.name(of: invocation) }
             task.retained = writer.retained
             task.pool = self
             var fields = PoolBlock.SlotFields()
