@@ -1,3 +1,17 @@
+// The fork server, from start to end of a worker. The host's part is in Sources/WorkerSupervision/README.md, "A worker's life".
+//
+//   host        server                                 worker
+//   start ────▶ exec of the host's image, taken over
+//               before main; maps the arena,
+//         ◀──── READY, rehearses
+//   LEARN ────▶ remembers a function
+//   FORK  ────▶ fork ────────────────────────────────▶ is to die with the server; waits at its launch, if that is
+//         ◀──── STARTED, with a pidfd                  open: warms up, sleeps on the launch's first word
+//   launch given, by a write and a futex wake ───────▶ takes the launch, runs it in Swift, ends by _exit
+//         ◀──── ENDED, once reaped                     (withdrawn: ends)
+//
+// Whatever is said about a worker carries its tag. A worker that waits ignores what Ctrl-C and its like send to all of the terminal's foreground; what comes
+// after the launch was given is kept for it, and acts as it would on any process: not a signal is lost on the way.
 #include "mp_forkserver.h"
 
 #include <dlfcn.h>
@@ -202,6 +216,22 @@ static _Noreturn void exec_worker(const struct mp_request *request, pid_t server
     _exit(127);
 }
 
+// Reports all that have ended. Returns how many.
+static int reap_workers(void) {
+    for (int reaped = 0;; reaped++) {
+        siginfo_t info = {.si_pid = 0};
+        if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG) != 0 || info.si_pid == 0) return reaped;
+        for (size_t i = 0; i < child_count; i++) {
+            if (children[i].pid != info.si_pid) continue;
+            struct mp_reply reply = {.kind = MP_REPLY_ENDED, .tag = children[i].tag, .pid = info.si_pid,
+                                     .exited = info.si_code == CLD_EXITED, .code = info.si_status};
+            children[i] = children[--child_count];
+            send_reply(&reply, -1);
+            break;
+        }
+    }
+}
+
 static void start_worker(const struct mp_request *request, int signals) {
     struct mp_reply reply = {.kind = MP_REPLY_STARTED, .tag = request->tag};
     // A signal that comes before the worker's own dispositions are in place must wait: the server's would discard it.
@@ -209,6 +239,9 @@ static void start_worker(const struct mp_request *request, int signals) {
     sigfillset(&all);
     sigprocmask(SIG_SETMASK, &all, &before);
     pid_t server = getpid(), pid = fork();
+    if (pid < 0) reply.error = errno;
+    // Whoever knows of a process's end may count on its place, though it has not been reaped yet.
+    if (pid < 0 && reply.error == EAGAIN && reap_workers() > 0 && (pid = fork()) < 0) reply.error = errno;
     if (pid != 0) sigprocmask(SIG_SETMASK, &before, NULL);
     if (pid == 0) {
         mp_die_with_parent(server);
@@ -218,9 +251,7 @@ static void start_worker(const struct mp_request *request, int signals) {
         run_worker(request->launch, request->flags & MP_REQUEST_SPARE);
     }
     int pidfd = -1;
-    if (pid < 0) {
-        reply.error = errno;
-    } else {
+    if (pid > 0) {
         pidfd = mp_pidfd_open(pid);
         reply.error = pidfd < 0 ? -pidfd : -remember(pid, request->tag);
         reply.pid = pid;
@@ -241,23 +272,9 @@ static void kill_worker(uint64_t tag) {
         if (children[i].tag == tag) kill(children[i].pid, SIGKILL);
 }
 
+// A function that cannot be made does no harm here: whoever needs it says so.
 static void learn(const struct mp_request *request) {
     if (mp_worker_learn != NULL) mp_worker_learn(request->launch, request->tag);
-}
-
-static void reap_workers(void) {
-    for (;;) {
-        siginfo_t info = {.si_pid = 0};
-        if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG) != 0 || info.si_pid == 0) return;
-        for (size_t i = 0; i < child_count; i++) {
-            if (children[i].pid != info.si_pid) continue;
-            struct mp_reply reply = {.kind = MP_REPLY_ENDED, .tag = children[i].tag, .pid = info.si_pid,
-                                     .exited = info.si_code == CLD_EXITED, .code = info.si_status};
-            children[i] = children[--child_count];
-            send_reply(&reply, -1);
-            break;
-        }
-    }
 }
 
 static int server_main(int argc, char **argv, char **envp) {

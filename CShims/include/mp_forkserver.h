@@ -1,7 +1,9 @@
 // The fork server: the program's own image, started anew and taken over before its main, that forks workers on request.
 //
-// It stays single-threaded and runs no Swift code, so that what it forks is clean: no lock held by a thread that is not there, no runtime state of
-// the host's. It ends, and its workers with it, when the host's end of the socket closes or the host's thread that started it is gone.
+// It stays single-threaded, and runs no code of the user's, so that what it forks is clean: no lock held by a thread that is not there, no state of the host's.
+// What it runs of Swift is one rehearsal of what every worker does, and looking up functions, for the workers to inherit what the runtime has found
+// (Rehearsal.swift): alone in its process, without threads or concurrency, never in the middle of a fork. It ends, and its workers with it, when the host's
+// end of the socket closes or the host's thread that started it is gone.
 #ifndef MP_FORKSERVER_H
 #define MP_FORKSERVER_H
 

@@ -39,6 +39,9 @@ void mp_process_name(const char *name);
 void mp_flush_standard(void);
 void mp_flush_output(void);
 
+/// _exit, without a look-up by the dynamic linker, which would touch a page of every library in a process that is about to give them all back.
+_Noreturn void mp_process_end(int code);
+
 /// Caps private writable memory (RLIMIT_DATA) at what is used now plus `bytes`.
 int mp_limit_private_memory(uint64_t bytes);
 /// Private memory in use now (resident, anonymous), in bytes, or a negative errno value.

@@ -14,7 +14,7 @@ package enum ThisProcess {
     /// Ends the process without running exit handlers, which are its parent's.
     package static func end(code: Int32) -> Never {
         mp_flush_standard()
-        _exit(code)
+        mp_process_end(code)
     }
 
     /// Caps private memory at what is used now plus `bytes`.

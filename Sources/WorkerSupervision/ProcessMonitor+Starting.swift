@@ -94,8 +94,7 @@ extension ProcessMonitor {
     /// Gives a reserved process back that is not to be started after all, or could not be.
     func discard(_ process: ServedProcess) {
         let isGone = lock.withLock {
-            process.isReserved = false
-            process.owner = nil
+            (process.isReserved, process.isAhead, process.owner) = (false, true, nil)
             if process.isMissing { return true }
             process.launch.clear()
             if spares.waiting.count < max(1, spares.wanted) { spares.waiting.append(process) } else { process.launch.word.withdraw() }
