@@ -151,7 +151,7 @@ extension PublicInterface {
 
         @Test func noRoomForASpare() throws {
             let program = try Program("HostFixture", "few-processes")
-            #expect(program.readRest() == ["no more than one"])
+            #expect(program.readRest() == ["refused", "20 started"])
             #expect(program.wait() == 0)
         }
     }

@@ -82,13 +82,25 @@ struct ReaperThread {
 
 /// Starts processes where the system allows no more than one at a time: where there can be no spare, there can be a start.
 @Sendable func fewProcesses(_: [String]) async throws {
-    // The limit is one on a user's threads, and does not hold for root.
+    // The limit is one on a user's processes and threads, does not hold for root, and is the forking process's own.
     if geteuid() == 0, setgid(54_321) != 0 || setuid(54_321) != 0 { fatalError("errno \(errno)") }
-    // Beside what there is: the monitor, the server, and the process.
-    var limit = rlimit()
-    limit.rlim_cur = rlim_t(threads() + 3)
-    limit.rlim_max = limit.rlim_cur
-    guard setrlimit(__rlimit_resource_t(6), &limit) == 0 else { fatalError("errno \(errno)") }  // RLIMIT_NPROC
+    let server = ChildProcess { getppid() }
+    try server.start()
+    let pid = try server.result()
+    func sleeper() -> ChildProcess<Void> { ChildProcess { while true { pause() } } }
+    let first = sleeper()
+    try first.start()
+    // Lower, until there is no room for another one.
+    for most in (Int32(1)..<200).reversed() {
+        guard limit_processes(pid, most) == 0 else { fatalError("the server cannot be limited") }
+        let another = sleeper()
+        do { try another.start() } catch { break }
+        another.kill()
+        try another.join()
+    }
+    say("refused")
+    first.kill()
+    try first.join()
     for i in 0..<20 {
         let child = ChildProcess(i) { (i: Int) in
             usleep(5000)
@@ -97,16 +109,5 @@ struct ReaperThread {
         try child.start()
         guard try child.result() == i else { fatalError("another's result") }
     }
-    // The limit is there: one beside another is one too many.
-    let two = (0..<2).map { _ in ChildProcess { while true { pause() } } }
-    try two[0].start()
-    do { try two[1].start() } catch { say("no more than one") }
-}
-
-private func threads() -> Int {
-    guard let directory = opendir("/proc/self/task") else { return 1 }
-    defer { closedir(directory) }
-    var count = -2
-    while readdir(directory) != nil { count += 1 }
-    return count
+    say("20 started")
 }
