@@ -1,3 +1,17 @@
+// The fork server, from start to end of a worker. The host's part is in Sources/WorkerSupervision/README.md, "A worker's life".
+//
+//   host        server                                 worker
+//   start ────▶ exec of the host's image, taken over
+//               before main; maps the arena,
+//         ◀──── READY, rehearses
+//   LEARN ────▶ remembers a function
+//   FORK  ────▶ fork ────────────────────────────────▶ is to die with the server; waits at its launch, if that is
+//         ◀──── STARTED, with a pidfd                  open: warms up, sleeps on the launch's first word
+//   launch given, by a write and a futex wake ───────▶ takes the launch, runs it in Swift, ends by _exit
+//         ◀──── ENDED, once reaped                     (withdrawn: ends)
+//
+// Whatever is said about a worker carries its tag. A worker that waits ignores what Ctrl-C and its like send to all of the terminal's foreground; what comes
+// after the launch was given is kept for it, and acts as it would on any process: not a signal is lost on the way.
 #include "mp_forkserver.h"
 
 #include <dlfcn.h>
@@ -18,6 +32,7 @@
 
 #include "mp_memory.h"
 #include "mp_process.h"
+#include "mp_sync.h"
 
 // Descriptors of a taken-over image: fixed, because they must survive exec.
 enum { SOCKET_FD = 3, ARENA_FD = 4 };
@@ -44,19 +59,18 @@ struct takeover {
     uintptr_t base;
     size_t length;
     uint64_t launch;  // of a spawned worker
-    uint32_t flags;   // likewise
     uint32_t attempt;
 };
 
 static void print_takeover(char *text, size_t capacity, const char *variable, const struct takeover *t) {
-    snprintf(text, capacity, "%s=%d:%llx:%llx:%llx:%x:%x", variable, (int)t->parent, (unsigned long long)t->base,
-             (unsigned long long)t->length, (unsigned long long)t->launch, t->flags, t->attempt);
+    snprintf(text, capacity, "%s=%d:%llx:%llx:%llx:%x", variable, (int)t->parent, (unsigned long long)t->base,
+             (unsigned long long)t->length, (unsigned long long)t->launch, t->attempt);
 }
 
 static int parse_takeover(const char *text, struct takeover *t) {
     unsigned long long base, length, launch;
     int parent;
-    if (sscanf(text, "%d:%llx:%llx:%llx:%x:%x", &parent, &base, &length, &launch, &t->flags, &t->attempt) != 6) return 0;
+    if (sscanf(text, "%d:%llx:%llx:%llx:%x", &parent, &base, &length, &launch, &t->attempt) != 5) return 0;
     t->parent = parent;
     t->base = (uintptr_t)base;
     t->length = (size_t)length;
@@ -101,10 +115,47 @@ static int map_arena(const char *variable, struct takeover t) {
     return error;
 }
 
-static _Noreturn void run_worker(uint64_t launch, uint32_t flags) {
-    mp_signals_reset(flags & MP_REQUEST_IGNORES_INTERRUPT);
+// MARK: The worker's side
+
+// What Ctrl-C and its like send to everybody in the terminal's foreground.
+static const int group_signals[] = {SIGINT, SIGQUIT, SIGHUP, SIGTERM, SIGTSTP};
+enum { GROUP_SIGNALS = sizeof group_signals / sizeof *group_signals };
+
+static struct mp_launch *waited_for;
+static volatile sig_atomic_t arrived[NSIG];
+
+// In a worker that waits: a signal is meant for it only once it has been given something to do, and then it acts as soon as it can.
+static void note_signal(int signal) {
+    if (__atomic_load_n(&waited_for->state, __ATOMIC_SEQ_CST) != MP_LAUNCH_OPEN) arrived[signal] = 1;
+}
+
+// Called with all signals blocked. Returns with all signals blocked, when there is something to do.
+static void wait_for_launch(struct mp_launch *launch, uint64_t offset, bool is_spare) {
+    waited_for = launch;
+    for (size_t i = 0; i < GROUP_SIGNALS; i++) signal(group_signals[i], note_signal);
+    sigset_t all, none;
+    sigfillset(&all);
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    mp_process_name("mp-spare");
+    if (is_spare && mp_worker_warm_up != NULL) mp_worker_warm_up(offset);
+    while (__atomic_load_n(&launch->state, __ATOMIC_ACQUIRE) == MP_LAUNCH_OPEN) mp_futex_wait(&launch->state, MP_LAUNCH_OPEN, -1);
+    sigprocmask(SIG_SETMASK, &all, NULL);
+}
+
+static _Noreturn void run_worker(uint64_t offset, bool is_spare) {
+    struct mp_launch *launch = (struct mp_launch *)(arena.base + offset);
+    mp_signals_default();
+    if (__atomic_load_n(&launch->state, __ATOMIC_ACQUIRE) == MP_LAUNCH_OPEN) wait_for_launch(launch, offset, is_spare);
+    uint32_t given = MP_LAUNCH_GIVEN;
+    if (!__atomic_compare_exchange_n(&launch->state, &given, MP_LAUNCH_TAKEN, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) _exit(0);
     mp_process_name("mp-worker");
-    if (mp_worker_main != NULL) mp_worker_main(launch);
+    for (size_t i = 0; i < GROUP_SIGNALS; i++) signal(group_signals[i], SIG_DFL);
+    if (launch->flags & MP_LAUNCH_IGNORES_INTERRUPT) mp_signals_ignore_interrupt();
+    mp_signals_unblock();
+    for (size_t i = 0; i < GROUP_SIGNALS; i++)
+        if (arrived[group_signals[i]]) raise(group_signals[i]);
+    if (mp_worker_main != NULL) mp_worker_main(offset);
     _exit(127);
 }
 
@@ -156,13 +207,29 @@ static void send_reply(const struct mp_reply *reply, int pidfd) {
 
 // The image of a spawned worker, from the child that the server has forked for it.
 static _Noreturn void exec_worker(const struct mp_request *request, pid_t server) {
-    struct takeover t = {server, arena.base, arena.length, request->launch, request->flags, 0};
+    struct takeover t = {server, arena.base, arena.length, request->launch, 0};
     char text[160];
     print_takeover(text, sizeof text, WORKER_VARIABLE, &t);
     char **environment = environment_with(WORKER_VARIABLE, text);
     fcntl(ARENA_FD, F_SETFD, 0);
     if (environment != NULL) execve(own_image(), saved_argv, environment);
     _exit(127);
+}
+
+// Reports all that have ended. Returns how many.
+static int reap_workers(void) {
+    for (int reaped = 0;; reaped++) {
+        siginfo_t info = {.si_pid = 0};
+        if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG) != 0 || info.si_pid == 0) return reaped;
+        for (size_t i = 0; i < child_count; i++) {
+            if (children[i].pid != info.si_pid) continue;
+            struct mp_reply reply = {.kind = MP_REPLY_ENDED, .tag = children[i].tag, .pid = info.si_pid,
+                                     .exited = info.si_code == CLD_EXITED, .code = info.si_status};
+            children[i] = children[--child_count];
+            send_reply(&reply, -1);
+            break;
+        }
+    }
 }
 
 static void start_worker(const struct mp_request *request, int signals) {
@@ -172,18 +239,19 @@ static void start_worker(const struct mp_request *request, int signals) {
     sigfillset(&all);
     sigprocmask(SIG_SETMASK, &all, &before);
     pid_t server = getpid(), pid = fork();
+    if (pid < 0) reply.error = errno;
+    // Whoever knows of a process's end may count on its place, though it has not been reaped yet.
+    if (pid < 0 && reply.error == EAGAIN && reap_workers() > 0 && (pid = fork()) < 0) reply.error = errno;
     if (pid != 0) sigprocmask(SIG_SETMASK, &before, NULL);
     if (pid == 0) {
         mp_die_with_parent(server);
         close(SOCKET_FD);
         close(signals);
         if (request->kind == MP_REQUEST_EXEC) exec_worker(request, server);
-        run_worker(request->launch, request->flags);
+        run_worker(request->launch, request->flags & MP_REQUEST_SPARE);
     }
     int pidfd = -1;
-    if (pid < 0) {
-        reply.error = errno;
-    } else {
+    if (pid > 0) {
         pidfd = mp_pidfd_open(pid);
         reply.error = pidfd < 0 ? -pidfd : -remember(pid, request->tag);
         reply.pid = pid;
@@ -204,19 +272,9 @@ static void kill_worker(uint64_t tag) {
         if (children[i].tag == tag) kill(children[i].pid, SIGKILL);
 }
 
-static void reap_workers(void) {
-    for (;;) {
-        siginfo_t info = {.si_pid = 0};
-        if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG) != 0 || info.si_pid == 0) return;
-        for (size_t i = 0; i < child_count; i++) {
-            if (children[i].pid != info.si_pid) continue;
-            struct mp_reply reply = {.kind = MP_REPLY_ENDED, .tag = children[i].tag, .pid = info.si_pid,
-                                     .exited = info.si_code == CLD_EXITED, .code = info.si_status};
-            children[i] = children[--child_count];
-            send_reply(&reply, -1);
-            break;
-        }
-    }
+// A function that cannot be made does no harm here: whoever needs it says so.
+static void learn(const struct mp_request *request) {
+    if (mp_worker_learn != NULL) mp_worker_learn(request->launch, request->tag);
 }
 
 static int server_main(int argc, char **argv, char **envp) {
@@ -225,10 +283,10 @@ static int server_main(int argc, char **argv, char **envp) {
     const char *text = getenv(SERVER_VARIABLE);
     if (text == NULL || !parse_takeover(text, &t)) _exit(127);
     mp_die_with_parent(t.parent);
-    mp_signals_reset(false);
+    mp_signals_default();
+    mp_signals_unblock();
     // Ctrl-C and its like reach the whole foreground group: the host decides what they mean, and the server ends with the host.
-    const int ignored[] = {SIGINT, SIGQUIT, SIGHUP, SIGTERM, SIGTSTP};
-    for (size_t i = 0; i < sizeof ignored / sizeof *ignored; i++) signal(ignored[i], SIG_IGN);
+    for (size_t i = 0; i < GROUP_SIGNALS; i++) signal(group_signals[i], SIG_IGN);
     mp_process_name("mp-forkserver");
 
     struct mp_reply ready = {.kind = MP_REPLY_READY};
@@ -243,6 +301,7 @@ static int server_main(int argc, char **argv, char **envp) {
     if (signals < 0 && ready.error == 0) ready.error = errno;
     send_reply(&ready, -1);
     if (ready.error != 0) _exit(1);
+    if (mp_worker_rehearse != NULL) mp_worker_rehearse();
 
     struct pollfd watched[] = {{.fd = SOCKET_FD, .events = POLLIN}, {.fd = signals, .events = POLLIN}};
     for (;;) {
@@ -256,6 +315,7 @@ static int server_main(int argc, char **argv, char **envp) {
             struct mp_request request;
             ssize_t n = recv(SOCKET_FD, &request, sizeof request, 0);
             if (n == sizeof request && request.kind == MP_REQUEST_KILL) kill_worker(request.tag);
+            else if (n == sizeof request && request.kind == MP_REQUEST_LEARN) learn(&request);
             else if (n == sizeof request) start_worker(&request, signals);
             else if (n >= 0 || errno != EINTR) end_server();
         }
@@ -270,7 +330,7 @@ static int spawned_worker_main(int argc, char **argv, char **envp) {
     mp_die_with_parent(t.parent);
     if (map_arena(WORKER_VARIABLE, t) != 0) _exit(126);
     unsetenv(WORKER_VARIABLE);
-    run_worker(t.launch, t.flags);
+    run_worker(t.launch, false);
 }
 
 // MARK: The host's side
@@ -285,7 +345,7 @@ int mp_server_start(int *pidfd) {
     int error = socket >= 0 && memory >= 0 ? 0 : errno == EINVAL ? EMFILE : errno;
     close(ends[1]);
 
-    struct takeover t = {getpid(), arena.base, arena.length, 0, 0, 0};
+    struct takeover t = {getpid(), arena.base, arena.length, 0, 0};
     char text[160];
     print_takeover(text, sizeof text, SERVER_VARIABLE, &t);
     char **environment = environment_with(SERVER_VARIABLE, text);

@@ -33,7 +33,8 @@ pid_t mp_process_fork(int *pidfd) {
         while ((n = read(gate[0], &pass, 1)) < 0 && errno == EINTR) {}
         if (n != 1) _exit(1);
         close(gate[0]);
-        mp_signals_reset(false);
+        mp_signals_default();
+        mp_signals_unblock();
         return 0;
     }
     int error = pid < 0 ? -errno : 0;
@@ -78,13 +79,15 @@ static bool is_backtraced(int signal) {
         || signal == SIGQUIT;
 }
 
-void mp_signals_reset(bool ignore_interrupt) {
+void mp_signals_default(void) {
     // A backtrace takes seconds and pages, for a crash that the host reports anyway.
     bool backtraces = getenv("SWIFT_BACKTRACE") != NULL;
     // Real-time signals 32 and 33 belong to the C library, which refuses them: the result does not matter.
     for (int s = 1; s < NSIG; s++)
         if (s != SIGKILL && s != SIGSTOP && !(backtraces && is_backtraced(s))) signal(s, SIG_DFL);
-    if (ignore_interrupt) mp_signals_ignore_interrupt();
+}
+
+void mp_signals_unblock(void) {
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
@@ -105,12 +108,20 @@ void mp_process_name(const char *name) {
 
 void mp_flush_standard(void) {
     // Not all streams at once: that waits for a thread that is blocked reading one.
-    fflush(stdout);
-    fflush(stderr);
+    mp_flush_output();
+    if (__fpending(stderr) != 0) fflush(stderr);
 }
 
 void mp_flush_output(void) {
     if (__fpending(stdout) != 0) fflush(stdout);
+}
+
+// Its address is found when the image is loaded.
+static void (*const volatile end_process)(int) = _exit;
+
+void mp_process_end(int code) {
+    end_process(code);
+    __builtin_unreachable();
 }
 
 // The value of a "Name:   123 kB" line of /proc/self/status, in bytes.

@@ -11,5 +11,6 @@
 #include "mp_process.h"
 #include "mp_runtime.h"
 #include "mp_sync.h"
+#include "mp_timer.h"
 
 #endif

@@ -23,8 +23,9 @@ struct mp_ending {
 /// Reaps the child behind `pidfd`. Returns 1 when it had ended, 0 when it still runs and `wait` is false, -ECHILD when somebody else reaped it.
 int mp_pidfd_reap(int pidfd, bool wait, struct mp_ending *ending);
 
-/// Puts every handler back at its default, or SIGINT's at being ignored, and then unblocks every signal: one that came before finds what is right for it.
-void mp_signals_reset(bool ignore_interrupt);
+/// Puts every handler back at its default. Unblock signals only after that: one that came before then finds what is right for it.
+void mp_signals_default(void);
+void mp_signals_unblock(void);
 /// Ignores SIGINT: a pool's worker leaves Ctrl-C to its host.
 void mp_signals_ignore_interrupt(void);
 
@@ -34,9 +35,12 @@ void mp_die_with_parent(pid_t parent);
 /// The name that `ps` and `top` show, 15 characters at most.
 void mp_process_name(const char *name);
 
-/// Writes out what the C library has buffered for stdout and stderr. `mp_flush_output` looks at stdout only, and costs nothing where it is empty.
+/// Writes out what the C library has buffered for stdout and stderr. `mp_flush_output` looks at stdout only. Where nothing is, they cost nothing.
 void mp_flush_standard(void);
 void mp_flush_output(void);
+
+/// _exit, without a look-up by the dynamic linker, which would touch a page of every library in a process that is about to give them all back.
+_Noreturn void mp_process_end(int code);
 
 /// Caps private writable memory (RLIMIT_DATA) at what is used now plus `bytes`.
 int mp_limit_private_memory(uint64_t bytes);

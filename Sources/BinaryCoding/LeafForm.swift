@@ -109,8 +109,13 @@ extension ByteReader {
 extension ByteWriter {
     /// Appends the value in `cell`, as ``encodeBinary(_:to:)`` would.
     package final func append(_ cell: LeafCell, as form: LeafForm) throws {
-        // All of the cell, where there is room: what is too much is overwritten by what comes next.
-        if !form.ownsMemory, capacity - count > MemoryLayout<LeafCell>.size {
+        if form.size == 8, capacity - count > 8 {
+            let memory = base + count
+            memory.storeBytes(of: form.tag, as: UInt8.self)
+            (memory + 1).storeBytes(of: cell.bytes[0], as: UInt64.self)
+            advance(by: 9)
+        } else if !form.ownsMemory, capacity - count > MemoryLayout<LeafCell>.size {
+            // All of the cell: what is too much is overwritten by what comes next.
             let memory = base + count
             memory.storeBytes(of: form.tag, as: UInt8.self)
             (memory + 1).storeBytes(of: cell.bytes, as: SIMD2<UInt64>.self)

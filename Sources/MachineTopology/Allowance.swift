@@ -10,7 +10,7 @@ package struct Allowance: Sendable {
 
     /// That of the calling thread.
     package static var current: Allowance {
-        Allowance(files: SystemFiles(root: "/"), affinity: currentAffinity(), online: nil)
+        Allowance(files: SystemFiles(root: "/"), sources: .current, affinity: currentAffinity(), online: nil)
     }
 
     /// How many workers can run at the same time; at least 1.
@@ -22,8 +22,8 @@ package struct Allowance: Sendable {
     }
 
     /// `affinity` is nil where it is not known, `online` where it need not be asked: the kernel's mask holds no others.
-    init(files: SystemFiles, affinity: [Int]?, online: [Int]?) {
-        let sources = ControlGroupSources(files: files)
+    init(files: SystemFiles, sources: ControlGroupSources? = nil, affinity: [Int]?, online: [Int]?) {
+        let sources = sources ?? ControlGroupSources(files: files)
         let unified = ControlGroup(unifiedIn: sources, files: files)
         let cpuset = ControlGroup(controller: "cpuset", in: sources, files: files)
         let cpu = ControlGroup(controller: "cpu", in: sources, files: files)

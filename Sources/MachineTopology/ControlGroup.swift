@@ -45,12 +45,20 @@ struct ControlGroup {
 }
 
 /// What the kernel says of the calling process's control groups: in which it is, and where they can be seen.
-struct ControlGroupSources {
+struct ControlGroupSources: Sendable {
     /// The group's path for each version 1 controller, and under the empty name that of version 2.
     fileprivate(set) var paths: [String: String] = [:]
     fileprivate(set) var mounts: [Mount] = []
 
-    init(files: SystemFiles) {
+    /// Those of this system, which are there before a program starts, and are most of what there is to read.
+    private static let systemMounts = mounts(files: SystemFiles(root: "/"))
+
+    /// In which groups the calling process is now.
+    static var current: ControlGroupSources { ControlGroupSources(files: SystemFiles(root: "/")) { systemMounts } }
+
+    init(files: SystemFiles) { self.init(files: files) { Self.mounts(files: files) } }
+
+    private init(files: SystemFiles, mounts: () -> [Mount]) {
         // hierarchy:controller,controller:/path, where a path may hold colons.
         for line in (files.text("/proc/self/cgroup") ?? "").split(separator: "\n") {
             let fields = line.split(separator: ":", maxSplits: 2, omittingEmptySubsequences: false)
@@ -60,15 +68,16 @@ struct ControlGroupSources {
             }
         }
         // Most systems without a group at all have long mount tables.
-        if paths.isEmpty { return }
-        for line in (files.text("/proc/self/mountinfo") ?? "").utf8.split(separator: UInt8(ascii: "\n")) {
-            if let mount = Mount(line) { mounts.append(mount) }
-        }
+        if !paths.isEmpty { self.mounts = mounts() }
+    }
+
+    private static func mounts(files: SystemFiles) -> [Mount] {
+        (files.text("/proc/self/mountinfo") ?? "").utf8.split(separator: UInt8(ascii: "\n")).compactMap { Mount($0) }
     }
 }
 
 /// One mounted control group hierarchy.
-struct Mount {
+struct Mount: Sendable {
     /// `cgroup` or `cgroup2`.
     let kind: String
     /// The group that is seen at `point`, below the hierarchy's root; empty for that root itself.

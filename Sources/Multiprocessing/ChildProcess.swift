@@ -90,16 +90,16 @@ public final class ChildProcess<Output: Sendable>: Sendable {
 
     /// Waits for the process's end, however it ends. Blocks the calling thread.
     /// - Throws: ``UsageError`` before the start.
-    public func join() throws { _ = try core.completion().wait(until: .never) }
+    public func join() throws { _ = try core.awaitEnd(until: .never) }
 
     /// Waits for the process's end at most `timeout`. Returns whether it has ended.
-    public func join(timeout: Duration) throws -> Bool { try core.completion().wait(until: Deadline(after: timeout)) != nil }
+    public func join(timeout: Duration) throws -> Bool { try core.awaitEnd(until: Deadline(after: timeout)) }
 
     /// Waits for the end, and gives what the function returned.
     /// - Throws: what the function threw; ``WorkerTerminated`` when the process ended in any other way than by returning or throwing; ``UsageError`` before
     ///   the start.
     public func result() throws -> Output {
-        _ = try core.completion()
+        _ = try core.awaitEnd(until: .never)
         return try future.waitForResult(until: .never, nil).get()
     }
 
@@ -114,7 +114,7 @@ public final class ChildProcess<Output: Sendable>: Sendable {
     /// How it ended; nil before its end. A function that returned makes it `.exited(0)`, one that threw `.exited(1)`.
     public var status: TerminationStatus? { core.status }
     /// Its pid, also after its end; nil before the start.
-    public var processIdentifier: Int32? { core.descriptor?.processIdentifier }
+    public var processIdentifier: Int32? { core.processIdentifier }
     /// Whether it runs: false before the start and after the end.
     public var isAlive: Bool { core.isAlive }
 

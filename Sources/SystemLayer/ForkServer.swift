@@ -43,14 +43,24 @@ package final class ForkServer: Sendable {
     /// Asks for a worker. Any thread may.
     /// - Parameters:
     ///   - freshImage: start the image anew for it, instead of forking the server.
-    ///   - launch: what the worker is given.
-    package func request(tag: UInt64, freshImage: Bool, ignoresInterrupt: Bool, launch: UInt64) throws(SystemError) {
+    ///   - isSpare: nobody waits for it yet, so it may get ready at leisure.
+    ///   - launch: where in the arena its launch lies.
+    package func request(tag: UInt64, freshImage: Bool, isSpare: Bool, launch: UInt64) throws(SystemError) {
         var request = mp_request()
         request.kind = UInt32(freshImage ? MP_REQUEST_EXEC.rawValue : MP_REQUEST_FORK.rawValue)
-        request.flags = ignoresInterrupt ? UInt32(MP_REQUEST_IGNORES_INTERRUPT) : 0
+        request.flags = isSpare ? UInt32(MP_REQUEST_SPARE) : 0
         request.tag = tag
         request.launch = launch
         try check(mp_server_request(socket, &request), "asking the fork server for a worker")
+    }
+
+    /// Has the workers that are forked from here on know the function that is described in `bytes` bytes at `function` in the arena.
+    package func learn(function: UInt64, bytes: UInt64) throws(SystemError) {
+        var request = mp_request()
+        request.kind = UInt32(MP_REQUEST_LEARN.rawValue)
+        request.tag = bytes
+        request.launch = function
+        try check(mp_server_request(socket, &request), "telling the fork server of a function")
     }
 
     /// Has the server kill a worker, whose parent it is.

@@ -8,10 +8,13 @@ package enum ThisProcess {
     /// Writes out what has been printed, so that it is seen before what comes of it.
     package static func flushOutput() { mp_flush_output() }
 
+    /// Also what has been printed to stderr.
+    package static func flushAll() { mp_flush_standard() }
+
     /// Ends the process without running exit handlers, which are its parent's.
     package static func end(code: Int32) -> Never {
         mp_flush_standard()
-        _exit(code)
+        mp_process_end(code)
     }
 
     /// Caps private memory at what is used now plus `bytes`.

@@ -9,7 +9,7 @@ package import WorkTransfer
 package final class ChildCore: @unchecked Sendable {
     // Unchecked: `lock` guards everything that changes.
     private enum Phase {
-        case made, starting, running(ProcessDescriptor), ended(ProcessDescriptor?, TerminationStatus)
+        case made, starting, running(ProcessDescriptor), ended(ProcessDescriptor, TerminationStatus)
     }
 
     /// What the child is to run: by reference, or, in a copy of this process, as it is.
@@ -27,7 +27,7 @@ package final class ChildCore: @unchecked Sendable {
             entry = { try FunctionCatalog.entry(for: invocation, in: $0) }
             self.encodeArguments = encodeArguments
             self.run = run
-            functionName = { invocation.functionName }
+            functionName = { FunctionCatalog.name(of: invocation) }
         }
     }
 
@@ -36,10 +36,14 @@ package final class ChildCore: @unchecked Sendable {
     private let configuration: WorkerConfiguration
     private var phase = Phase.made
     private var retained: [AnyObject] = []
-    /// Of a process that ended before `start` knew its descriptor: completes the outcome.
-    private var endedEarly: (@Sendable (Int32) -> Void)?
+    /// What it was started with, until it has ended.
+    private var launch: LaunchBlock?
+    /// Whether what the process has said has been taken.
+    private var isSettled = false
     private var hasTimedOut = false
     package let finished = TaskCore()
+    /// Complete once it is known how the process ended, which may be a moment after it has.
+    private let statusKnown = TaskCore()
 
     package init(_ body: Body, configuration: WorkerConfiguration) {
         self.body = body
@@ -68,87 +72,123 @@ package final class ChildCore: @unchecked Sendable {
     private func startProcess() throws {
         let placement = try configuration.placements(workers: 1)[0]
         let arena = try Arena.current()
+        if configuration.startMethod == .fork {
+            try startCopy(pinnedTo: placement, in: arena)
+        } else {
+            let function = try body.entry(arena)
+            let monitor = try ProcessMonitor.shared()
+            let process = try monitor.reserve(freshImage: configuration.startMethod == .spawn)
+            let launch = process.launch
+            do {
+                try prepare(launch, placement, monitor)
+                (launch.header.pointee.function, launch.header.pointee.functionBytes) = (function.offset, function.size)
+                let objects = try launch.setArguments(body.encodeArguments)
+                lock.withLock { (retained, self.launch) = (objects, launch) }
+                try monitor.start(
+                    process, ignoresInterrupt: false, owner: .init(runs: { [self] in runs($0) }, ended: { [self] in ended($0) }))
+            } catch {
+                lock.withLock { (retained, self.launch) = ([], nil) }
+                monitor.discard(process)
+                throw error
+            }
+        }
+        if let timeout = configuration.taskTimeout {
+            try ProcessMonitor.shared().perform(at: Deadline(after: timeout), for: self) { [weak self] in self?.timeOut() }
+        }
+    }
+
+    private func startCopy(pinnedTo placement: [Int]?, in arena: Arena) throws {
         let identity = try ProcessTable.enter(parent: CurrentProcess.identity(in: arena), in: arena)
         var made: LaunchBlock?
         do {
-            let launch = try LaunchBlock(.child, for: identity, in: arena)
+            let launch = try LaunchBlock(for: identity, in: arena)
             made = launch
             let monitor = try ProcessMonitor.shared()
-            let directory = ThisProcess.directory
-            try launch.setSettings(
-                WorkerSettings(configuration, processors: placement, directory: monitor.mustBeTold(directory) ? directory : nil))
-            // What was printed before the start is seen before what the process prints.
-            ThisProcess.flushOutput()
-            let ended: @Sendable (TerminationStatus) -> Void = { self.ended(launch, $0) }
-            let descriptor: ProcessDescriptor
-            if configuration.startMethod == .fork {
-                descriptor = try monitor.fork(as: identity, in: arena, ended: ended) { [body] in runWorker(launch) { try body.run($0) } }
-            } else {
-                let function = try body.entry(arena)
-                (launch.header.pointee.function, launch.header.pointee.functionBytes) = (function.offset, function.size)
-                let objects = try launch.setArguments(body.encodeArguments)
-                lock.withLock { retained = objects }
-                descriptor = try monitor.startWorker(
-                    freshImage: configuration.startMethod == .spawn, ignoresInterrupt: false, launch: UInt64(launch.offset), ended: ended)
-            }
-            let early = lock.withLock {
-                switch phase {
-                case .ended(_, let status): phase = .ended(descriptor, status)
-                default: phase = .running(descriptor)
-                }
-                defer { endedEarly = nil }
-                return endedEarly
-            }
-            early?(descriptor.processIdentifier)
-            if let timeout = configuration.taskTimeout {
-                monitor.perform(at: Deadline(after: timeout), for: self) { [weak self] in self?.timeOut() }
+            try prepare(launch, placement, monitor)
+            lock.withLock { self.launch = launch }
+            try monitor.fork(as: identity, in: arena, owner: .init(runs: { [self] in runs($0) }, ended: { [self] in ended($0) })) { [body] in
+                runWorker(launch) { try body.run($0) }
             }
         } catch {
+            lock.withLock { launch = nil }
             made?.free()
             ProcessTable.reclaim(identity, in: arena)
             throw error
         }
     }
 
+    private func prepare(_ launch: LaunchBlock, _ placement: [Int]?, _ monitor: ProcessMonitor) throws {
+        launch.header.pointee.role = LaunchBlock.Role.child.rawValue
+        let directory = ThisProcess.directory
+        try launch.setSettings(
+            WorkerSettings(configuration, processors: placement, directory: monitor.mustBeTold(directory) ? directory : nil))
+        // What was printed before the start is seen before what the process prints.
+        ThisProcess.flushOutput()
+    }
+
+    private func runs(_ descriptor: ProcessDescriptor) { lock.withLock { phase = .running(descriptor) } }
+
     private func timeOut() {
-        lock.withLock {
-            guard case .running(let descriptor) = phase else { return }
-            hasTimedOut = true
-            descriptor.send(signal: SIGKILL)
-        }
+        guard isAlive else { return }
+        lock.withLock { hasTimedOut = true }
+        send(signal: SIGKILL)
     }
 
-    private func ended(_ launch: LaunchBlock, _ status: TerminationStatus) {
-        let (state, payload) = launch.takeOutcome()
-        ProcessTable.reclaim(launch.identity, in: launch.arena)
-        launch.free()
+    // MARK: Its end
+
+    /// Called by the monitor: the process has been reaped, and this is how it ended.
+    private func ended(_ status: TerminationStatus) {
         if configuration.taskTimeout != nil { ProcessMonitor.existing?.cancelTimers(of: self) }
-        let complete: @Sendable (Int32) -> Void = { self.complete(state, payload, status, processIdentifier: $0) }
-        let processIdentifier: Int32? = lock.withLock {
-            retained = []
-            guard case .running(let descriptor) = phase else {
-                // `start` has not been told yet which process it was: the outcome waits for that.
-                phase = .ended(nil, status)
-                endedEarly = complete
-                return nil
-            }
-            phase = .ended(descriptor, status)
-            return descriptor.processIdentifier
+        lock.lock()
+        guard case .running(let descriptor) = phase else { preconditionFailure("a process has ended that nobody was told of") }
+        phase = .ended(descriptor, status)
+        let outcome = takeOutcome()
+        let launch = self.launch
+        (self.launch, retained) = (nil, [])
+        lock.unlock()
+        if let launch {
+            ProcessTable.reclaim(launch.identity, in: launch.arena)
+            launch.free()
         }
-        if let processIdentifier { complete(processIdentifier) }
+        // Unless whoever waited for the end has taken what it had said already.
+        if let outcome {
+            finished.complete(outcome)
+        } else if !lock.withLock({ isSettled }) {
+            finished.complete(.failure(failure(descriptor, status)))
+        }
+        statusKnown.complete(.made(()))
     }
 
-    private func complete(_ state: LaunchBlock.OutcomeState, _ payload: Payload?, _ status: TerminationStatus, processIdentifier: Int32) {
-        switch (state, payload) {
-        case (.none, _) where lock.withLock({ hasTimedOut }):
-            finished.complete(.failure(TaskTimeout("The process ran for longer than its taskTimeout, and was ended.")))
-        case (.value, .some(let payload)): finished.complete(.value(payload))
-        case (.error, .some(let payload)), (.notStarted, .some(let payload)): finished.complete(.error(payload))
-        default:
-            finished.complete(
-                .failure(WorkerTerminated(status: status, processIdentifier: processIdentifier, task: body.functionName()))
-            )
+    /// What there is to say of a process that has said nothing.
+    private func failure(_ descriptor: ProcessDescriptor, _ status: TerminationStatus) -> any Error {
+        if lock.withLock({ hasTimedOut }) { return TaskTimeout("The process ran for longer than its taskTimeout, and was ended.") }
+        return WorkerTerminated(status: status, processIdentifier: descriptor.processIdentifier, task: body.functionName())
+    }
+
+    /// What the process has said, which can be taken once, when it has ended: by who sees the end first, or is told of it. Under the lock.
+    private func takeOutcome() -> Outcome? {
+        guard !isSettled, let (state, payload) = launch?.takeOutcome(), let payload else { return nil }
+        isSettled = true
+        switch state {
+        case .value: return .value(payload)
+        case .error, .notStarted: return .error(payload)
+        case .none: return nil
         }
+    }
+
+    /// Waits for the process's end. A process that has said how its work came out is not waited for any longer than it lives: not until it has been reaped, and
+    /// that has come round.
+    /// - Returns: false when `deadline` passes first.
+    /// - Throws: ``UsageError`` before the start.
+    package func awaitEnd(until deadline: Deadline) throws -> Bool {
+        guard try completion().outcome == nil else { return true }
+        if case .running(let descriptor) = lock.withLock({ phase }) {
+            guard descriptor.waitForEnd(until: deadline) else { return false }
+            // Under the lock, since the launch is freed by who hears of the end.
+            if let outcome = lock.withLock({ takeOutcome() }) { finished.complete(outcome) }
+        }
+        // It has said nothing: how it ended has to be heard. Or it was replaced, or is about to be.
+        return finished.wait(until: deadline) != nil
     }
 
     // MARK: Its life
@@ -160,20 +200,29 @@ package final class ChildCore: @unchecked Sendable {
         return finished
     }
 
-    package var descriptor: ProcessDescriptor? {
-        switch lock.withLock({ phase }) {
-        case .made, .starting: nil
-        case .running(let descriptor): descriptor
-        case .ended(let descriptor, _): descriptor
+    /// Its pid; nil before the start.
+    package var processIdentifier: Int32? {
+        while true {
+            switch lock.withLock({ phase }) {
+            case .made, .starting: return nil
+            case .ended(let descriptor, _): return descriptor.processIdentifier
+            case .running(let descriptor) where descriptor.makeKnown(): return descriptor.processIdentifier
+            case .running: sched_yield()  // another process is taking this one's place at this moment
+            }
         }
     }
 
+    /// How it ended; nil before its end. Waits for that to come round where the end itself has been seen already: for a fraction of a millisecond.
     package var status: TerminationStatus? {
-        // The outcome is there a moment after the phase has changed: whoever sees the end may ask for it.
-        if case .ended(_, let status) = lock.withLock({ phase }), finished.outcome != nil { status } else { nil }
+        if finished.outcome == nil { return nil }
+        _ = statusKnown.wait(until: .never)
+        if case .ended(_, let status) = lock.withLock({ phase }) { return status }
+        return nil
     }
 
-    package var isAlive: Bool { if case .running = lock.withLock({ phase }) { true } else { false } }
+    package var isAlive: Bool { if case .running = lock.withLock({ phase }) { finished.outcome == nil } else { false } }
 
-    package func send(signal: Int32) { if isAlive { descriptor?.send(signal: signal) } }
+    package func send(signal: Int32) {
+        while isAlive, case .running(let descriptor) = lock.withLock({ phase }), !descriptor.send(signal: signal) { sched_yield() }
+    }
 }

@@ -6,15 +6,14 @@ import SystemLayer
 /// nothing outlives the program.
 package enum ExitHooks {
     static let lock = HostLock()
-    private nonisolated(unsafe) static var registeredIn: Int32 = 0  // guarded by `lock`, as is `waits`
-    private nonisolated(unsafe) static var waits: [ObjectIdentifier: @Sendable () -> Void] = [:]
+    private static let registeredIn = Atomic<Int32>(0)
+    private nonisolated(unsafe) static var waits: [ObjectIdentifier: @Sendable () -> Void] = [:]  // guarded by `lock`
 
     /// Has ``run()`` called at this process's exit, once.
     static func register() {
         lock.withLock {
-            if registeredIn == getpid() { return }
             // A forked child inherits its parent's handlers, which must not act in it.
-            registeredIn = getpid()
+            if registeredIn.exchange(getpid(), ordering: .relaxed) == getpid() { return }
             atexit { ExitHooks.run() }
         }
     }
@@ -24,11 +23,12 @@ package enum ExitHooks {
     static func remove(_ key: ObjectIdentifier) { lock.withLock { _ = waits.removeValue(forKey: key) } }
 
     static func run() {
-        let (mine, pending) = lock.withLock {
+        // Of most workers: nothing is waited for, and the lock would have to be made.
+        guard registeredIn.load(ordering: .relaxed) == getpid() else { return }
+        let pending = lock.withLock {
             defer { waits = [:] }
-            return (registeredIn == getpid(), Array(waits.values))
+            return Array(waits.values)
         }
-        guard mine else { return }
         for wait in pending { wait() }
         ProcessMonitor.existing?.stop()
     }

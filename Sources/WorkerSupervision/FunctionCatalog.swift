@@ -32,6 +32,9 @@ package enum FunctionCatalog {
     /// Functions without a key.
     private nonisolated(unsafe) static var others: [FunctionIdentity: Entry] = [:]  // guarded by `lock`
     private nonisolated(unsafe) static var othersOwner: ProcessIdentity?  // likewise
+    /// What has been described, and for which process; and the names that were asked for, by the place of the description.
+    private nonisolated(unsafe) static var described: (owner: ProcessIdentity?, entries: [Entry]) = (nil, [])  // likewise
+    private nonisolated(unsafe) static var names: [Int: String] = [:]  // likewise
 
     /// The place of the description of `invocation`'s function.
     /// - Throws: `TransferError` for a function that cannot travel.
@@ -69,39 +72,46 @@ package enum FunctionCatalog {
 
     @inline(never)
     private static func add(_ key: FunctionKey, _ owner: UInt32, _ invocation: any HostInvocation, in arena: Arena) throws -> Entry {
-        try lock.withLock {
-            if let known = find(key, owner) { return known }
+        let (entry, isNew): (Entry, Bool) = try lock.withLock {
+            if let known = find(key, owner) { return (known, false) }
             let entry = try describe(invocation, in: arena)
             let bucket = bucket(of: key, in: buckets.load(ordering: .acquiring) ?? makeBuckets())
             let record = UnsafeMutablePointer<Record>.allocate(capacity: 1)
             record.initialize(to: Record(key: key, owner: owner, entry: entry, next: bucket.pointee.load(ordering: .relaxed)))
             bucket.pointee.store(record, ordering: .releasing)
-            return entry
+            return (entry, true)
         }
+        if isNew { ProcessMonitor.existing?.teach([entry]) }
+        return entry
     }
 
     @inline(never)
     private static func otherEntry(for invocation: any HostInvocation, _ owner: ProcessIdentity, in arena: Arena) throws -> Entry {
         let identity = try invocation.identity
-        return try lock.withLock {
+        let (entry, isNew): (Entry, Bool) = try lock.withLock {
             if othersOwner != owner {
                 others = [:]
                 othersOwner = owner
             }
-            if let known = others[identity] { return known }
+            if let known = others[identity] { return (known, false) }
             let entry = try describe(invocation, in: arena)
             others[identity] = entry
-            return entry
+            return (entry, true)
         }
+        if isNew { ProcessMonitor.existing?.teach([entry]) }
+        return entry
     }
 
-    /// Writes the description into a block of its own, for as long as this process lives, as do those who use it.
+    /// Writes the description into a block of its own, for as long as this process lives, as do those who use it. Only with the lock.
     private static func describe(_ invocation: any HostInvocation, in arena: Arena) throws -> Entry {
         let description = try invocation.describe()
         let entry = Entry(offset: try arena.allocate(description.count), size: description.count)
         description.withUnsafeBytes {
             UnsafeMutableRawBufferPointer(start: arena.base + entry.offset, count: entry.size).copyMemory(from: $0)
         }
+        let owner = CurrentProcess.identity(in: arena)
+        if described.owner != owner { described = (owner, []) }
+        described.entries.append(entry)
         return entry
     }
 
@@ -111,5 +121,23 @@ package enum FunctionCatalog {
         for place in 0..<1 << bits { (new + place).initialize(to: Atomic(nil)) }
         buckets.store(new, ordering: .releasing)
         return new
+    }
+
+    /// All that there are, for a server that is new.
+    static var all: [Entry] { lock.withLock { described.entries } }
+
+    /// A described function in words, for errors. Costs milliseconds the first time, which many deaths of the same function should not cost again.
+    package static func name(at entry: Entry, in arena: Arena) -> String {
+        if let known = lock.withLock({ names[entry.offset] }) { return known }
+        let description = UnsafeRawBufferPointer(start: arena.base + entry.offset, count: entry.size)
+        guard let name = try? resolveInvocation(description).functionName else { return "a function" }
+        lock.withLock { names[entry.offset] = name }
+        return name
+    }
+
+    /// The same for a function that may not have been described.
+    package static func name(of invocation: some HostInvocation) -> String {
+        guard let arena = try? Arena.current(), let entry = try? entry(for: invocation, in: arena) else { return invocation.functionName }
+        return name(at: entry, in: arena)
     }
 }

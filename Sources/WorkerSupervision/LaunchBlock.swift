@@ -5,8 +5,10 @@ import SystemLayer
 import WorkTransfer
 
 /// What a worker is given at its start, and where it says how its work came out: a block of the arena that its host makes and frees.
+///
+/// It begins with the `mp_launch` that a worker which is there already sleeps on, in C, until the host gives it the rest.
 struct LaunchBlock: @unchecked Sendable {
-    // Unchecked: `outcome` is written by the worker before its state says so, everything else by the host before the start.
+    // Unchecked: `outcome` is written by the worker before its state says so, everything else by the host before it gives the launch.
     enum Role: UInt32 {
         /// Runs one function and ends.
         case child
@@ -41,21 +43,28 @@ struct LaunchBlock: @unchecked Sendable {
         var outcomeHandles: UInt32 = 0
     }
 
-    private static let state = 128
-    private static let inline = 192
+    /// Of the parts: behind the `mp_launch`, each on cache lines of its own.
+    private static let header = 64
+    private static let state = 192
+    private static let inline = 256
     private static let inlineBytes = 192
 
     let arena: Arena
     let offset: Int
 
-    init(_ role: Role, for identity: ProcessIdentity, in arena: Arena) throws {
+    /// A launch that says nothing yet, but which process it is for.
+    init(for identity: ProcessIdentity, in arena: Arena) throws {
         self.arena = arena
         offset = try arena.allocate(Self.inline + Self.inlineBytes)
+        clear(for: identity)
+        word.open()
+    }
+
+    private func clear(for identity: ProcessIdentity) {
         var header = Header()
-        header.role = role.rawValue
         (header.slot, header.generation) = (identity.slot, identity.generation)
         self.header.pointee = header
-        arena.word32(offset + Self.state).pointee.store(0, ordering: .releasing)
+        stateWord.pointee.store(0, ordering: .releasing)
     }
 
     init(at offset: Int, in arena: Arena) {
@@ -63,18 +72,23 @@ struct LaunchBlock: @unchecked Sendable {
         self.offset = offset
     }
 
-    var header: UnsafeMutablePointer<Header> { (arena.base + offset).assumingMemoryBound(to: Header.self) }
+    var header: UnsafeMutablePointer<Header> { (arena.base + offset + Self.header).assumingMemoryBound(to: Header.self) }
     var identity: ProcessIdentity { ProcessIdentity(slot: Int(header.pointee.slot), generation: header.pointee.generation) }
+    /// What starts the worker.
+    var word: LaunchWord { LaunchWord(at: arena.base + offset) }
     private var stateWord: FutexWord { arena.word32(offset + Self.state) }
 
     func memory(_ offset: Int, _ bytes: Int) -> UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: arena.base + offset, count: bytes) }
 
     // MARK: The worker's side
 
+    func resultWriter() -> ArenaByteWriter {
+        ArenaByteWriter(UnsafeMutableRawBufferPointer(start: arena.base + offset + Self.inline, count: Self.inlineBytes), in: arena)
+    }
+
     /// Stores what `encode` writes as the outcome. Not being able to is an outcome too.
     func report(_ state: OutcomeState, _ encode: (ByteWriter) throws -> Void) {
-        let writer = ArenaByteWriter(
-            UnsafeMutableRawBufferPointer(start: arena.base + offset + Self.inline, count: Self.inlineBytes), in: arena)
+        let writer = resultWriter()
         var state = state
         do {
             try encode(writer)
@@ -127,9 +141,19 @@ struct LaunchBlock: @unchecked Sendable {
         (header.pointee.settingsBytes, header.pointee.settings) = writer.relinquish()
     }
 
+    /// Takes back all that has been said, for another use of the same worker, which has not been given it yet.
+    func clear() {
+        freeParts()
+        clear(for: identity)
+    }
+
     func free() {
+        freeParts()
+        arena.free(offset)
+    }
+
+    private func freeParts() {
         if header.pointee.arguments != 0 { arena.free(header.pointee.arguments) }
         if header.pointee.settings != 0 { arena.free(header.pointee.settings) }
-        arena.free(offset)
     }
 }

@@ -211,6 +211,7 @@ struct FunctionPlace: BitwiseCopyable, Hashable {
 
     var offset: Int { Int(rawValue >> Self.sizeBits) * 64 }
     var bytes: Int { Int(rawValue & (1 << Self.sizeBits - 1)) }
+    var entry: FunctionCatalog.Entry { FunctionCatalog.Entry(offset: offset, size: bytes) }
 }
 
 /// Offsets in a slot of what belongs to its arguments, or to its result.

@@ -12,8 +12,8 @@ struct PoolWorker {
     private let header: PoolBlock.Header
     private let writer: SlotByteWriter
     /// Functions that have come before, by the place of their description; the last one by itself, as it is the next one most of the time.
-    private var invocations: [FunctionPlace: any AnyInvocation] = [:]
-    private var last: (place: FunctionPlace, invocation: any AnyInvocation)?
+    private var invocations: [FunctionPlace: ResolvedInvocation] = [:]
+    private var last: (place: FunctionPlace, invocation: ResolvedInvocation)?
     /// Which entries of the worker's record are still to be tried.
     private var reserved: Range<Int>
     /// Shared objects in results that the host may not have taken yet: once it has, it holds them itself.
@@ -160,18 +160,18 @@ struct PoolWorker {
     }
 
     @inline(__always)
-    private mutating func invocation(_ place: FunctionPlace) throws -> any AnyInvocation {
+    private mutating func invocation(_ place: FunctionPlace) throws -> ResolvedInvocation {
         if let last, last.place == place { return last.invocation }
         return try otherInvocation(place)
     }
 
     @inline(never)
-    private mutating func otherInvocation(_ place: FunctionPlace) throws -> any AnyInvocation {
-        let invocation: any AnyInvocation
+    private mutating func otherInvocation(_ place: FunctionPlace) throws -> ResolvedInvocation {
+        let invocation: ResolvedInvocation
         if let known = invocations[place] {
             invocation = known
         } else {
-            invocation = try resolveInvocation(launch.memory(place.offset, place.bytes))
+            invocation = try Rehearsal.function(at: place.offset) ?? resolveInvocation(launch.memory(place.offset, place.bytes))
             invocations[place] = invocation
         }
         last = (place, invocation)

@@ -1,6 +1,6 @@
 import Glibc
-package import SharedState
-package import SystemLayer
+import SharedState
+import SystemLayer
 import Synchronization
 
 /// The one thread of a host that starts its fork server and its `.fork` children, and learns of every end.
@@ -9,24 +9,28 @@ import Synchronization
 package final class ProcessMonitor: @unchecked Sendable {
     // Unchecked: `lock` guards everything that changes, but for what only the monitor's own thread touches.
     private struct Child {
-        var descriptor: ProcessDescriptor?
-        let started: (@Sendable (Result<ProcessDescriptor, any Error>) -> Void)?
+        let descriptor: ProcessDescriptor
         let ended: @Sendable (TerminationStatus) -> Void
     }
 
-    private let lock = HostLock()
+    let lock = HostLock()
     private let wakeUp: WakeUp
+    /// When spares are due.
+    let timer: WakeTimer
     private var commands: [@Sendable (ProcessMonitor) -> Void] = []
     private var timers: [(owner: ObjectIdentifier, deadline: Deadline, body: @Sendable () -> Void)] = []
-    private var served: [UInt64: Child] = [:]
     private var forked: [Child] = []
-    private var nextTag: UInt64 = 1
-    private var server: ForkServer?
+    /// What the server makes and has made, by the tag of the request.
+    var served: [UInt64: ServedProcess] = [:]
+    var nextTag: UInt64 = 1
+    var spares = Spares()
+    private(set) var server: ForkServer?
     private var serverDirectory: String?
-    private var isStopped = false
+    private(set) var isStopped = false
 
     private init() throws {
         wakeUp = try WakeUp()
+        timer = try WakeTimer()
         try startThread(name: "mp-monitor", stackBytes: 8 << 20) { [self] in run() }
     }
 
@@ -57,56 +61,33 @@ package final class ProcessMonitor: @unchecked Sendable {
 
     // MARK: Starting processes
 
-    /// Starts a worker by the fork server, which is started first where there is none. Blocks until the worker runs: a fraction of a millisecond.
-    /// - Parameter ended: called once, on the monitor's thread, when the worker has ended; it may come before this call returns.
-    package func startWorker(
-        freshImage: Bool, ignoresInterrupt: Bool, launch: UInt64, ended: @escaping @Sendable (TerminationStatus) -> Void
-    ) throws -> ProcessDescriptor {
-        let server = try runningServer()
-        let reply = Reply<ProcessDescriptor>()
-        let tag = lock.withLock {
-            nextTag += 1
-            served[nextTag] = Child(descriptor: nil, started: { reply.send($0) }, ended: ended)
-            return nextTag
-        }
-        do {
-            try server.request(tag: tag, freshImage: freshImage, ignoresInterrupt: ignoresInterrupt, launch: launch)
-        } catch {
-            // Unless the monitor has noticed the server's end first, and answered.
-            if let child = lock.withLock({ served.removeValue(forKey: tag) }) { child.started?(.failure(error)) }
-        }
-        // A server that is stuck is no server. Its end answers every request.
-        if !reply.isThere(by: Deadline(after: .seconds(30))) { server.process.send(signal: SIGKILL) }
-        return try reply.wait()
-    }
-
     /// Whether workers have to be told to work in `directory`, because their server works elsewhere.
     package func mustBeTold(_ directory: String?) -> Bool {
         lock.withLock { server != nil && directory != nil && serverDirectory != directory }
     }
 
     /// Forks this process. `body` runs in the child and never returns.
-    package func fork(
-        as identity: ProcessIdentity, in arena: Arena, ended: @escaping @Sendable (TerminationStatus) -> Void,
-        _ body: @escaping @Sendable () -> Never
-    ) throws -> ProcessDescriptor {
-        let reply = Reply<ProcessDescriptor>()
+    func fork(
+        as identity: ProcessIdentity, in arena: Arena, owner: ServedProcess.Owner, _ body: @escaping @Sendable () -> Never
+    ) throws {
+        let reply = Reply<Void>()
         perform { monitor in
             let result = ForkGuard.fork(as: identity, in: arena)
             switch result {
             case .success(.none):
                 body()
             case .success(.some(let descriptor)):
-                monitor.forked.append(Child(descriptor: descriptor, started: nil, ended: ended))
-                reply.send(.success(descriptor))
+                monitor.forked.append(Child(descriptor: descriptor, ended: owner.ended))
+                owner.runs(descriptor)
+                reply.send(.success(()))
             case .failure(let error):
                 reply.send(.failure(error))
             }
         }
-        return try reply.wait()
+        try reply.wait()
     }
 
-    private func runningServer() throws -> ForkServer {
+    func runningServer() throws -> ForkServer {
         let (server, isStopped) = lock.withLock { (self.server, self.isStopped) }
         if isStopped { throw UsageError("The program is exiting: no more processes are started.") }
         if let server { return server }
@@ -118,10 +99,17 @@ package final class ProcessMonitor: @unchecked Sendable {
                     let directory = ThisProcess.directory
                     let server = try ForkServer(deadline: Deadline(after: .seconds(30)))
                     monitor.lock.withLock { (monitor.server, monitor.serverDirectory) = (server, directory) }
+                    monitor.teach(FunctionCatalog.all)
                     return server
                 })
         }
         return try reply.wait()
+    }
+
+    /// Has workers inherit these functions from the server, where there is one. Whatever they inherit, they find what they lack.
+    func teach(_ functions: [FunctionCatalog.Entry]) {
+        guard let server = lock.withLock({ server }) else { return }
+        for function in functions { try? server.learn(function: UInt64(function.offset), bytes: UInt64(function.size)) }
     }
 
     private func perform(_ command: @escaping @Sendable (ProcessMonitor) -> Void) {
@@ -150,7 +138,7 @@ package final class ProcessMonitor: @unchecked Sendable {
         }
         server?.stop()
         let reply = Reply<[ProcessDescriptor]>()
-        perform { monitor in reply.send(.success(monitor.forked.compactMap(\.descriptor))) }
+        perform { monitor in reply.send(.success(monitor.forked.map(\.descriptor))) }
         let forked = (try? reply.wait()) ?? []
         for child in forked { child.send(signal: SIGKILL) }
         for child in forked { _ = child.waitForEnd(milliseconds: 1000) }
@@ -163,14 +151,19 @@ package final class ProcessMonitor: @unchecked Sendable {
             let server = lock.withLock { self.server }
             var watched = [pollfd(fd: wakeUp.number, events: Int16(POLLIN), revents: 0)]
             watched.append(pollfd(fd: server?.number ?? -1, events: Int16(POLLIN), revents: 0))
-            for child in forked { watched.append(pollfd(fd: child.descriptor?.number ?? -1, events: Int16(POLLIN), revents: 0)) }
+            watched.append(pollfd(fd: timer.number, events: Int16(POLLIN), revents: 0))
+            for child in forked { watched.append(pollfd(fd: child.descriptor.number, events: Int16(POLLIN), revents: 0)) }
             let remaining = (timers.map(\.deadline).min() ?? .never).remaining
             let count = poll(&watched, nfds_t(watched.count), remaining < 0 ? -1 : Int32(min(remaining / 1_000_000 + 1, Int64(Int32.max))))
             runTimers()
             guard count > 0 else { continue }
             // Ends first, so that commands find an up-to-date picture.
-            for i in stride(from: forked.count - 1, through: 0, by: -1) where watched[i + 2].revents != 0 { reapForked(at: i) }
+            for i in stride(from: forked.count - 1, through: 0, by: -1) where watched[i + 3].revents != 0 { reapForked(at: i) }
             if watched[1].revents != 0, let server { hear(server) }
+            if watched[2].revents != 0 {
+                timer.clear()
+                replenish()
+            }
             if watched[0].revents != 0 {
                 wakeUp.clear()
                 let commands = lock.withLock {
@@ -192,31 +185,23 @@ package final class ProcessMonitor: @unchecked Sendable {
     }
 
     private func reapForked(at index: Int) {
-        let child = forked[index]
-        guard let descriptor = child.descriptor else { return }
-        forked.remove(at: index)
+        let child = forked.remove(at: index)
         // Somebody else's waitpid may have been faster; then nobody can say how it ended, and whether its work was done is known from its message alone.
-        child.ended(descriptor.reap(wait: false) ?? .exited(0))
+        child.ended(child.descriptor.reap(wait: false) ?? .exited(0))
     }
 
     private func hear(_ server: ForkServer) {
         guard let reply = try? server.receive() else { return serverEnded(server) }
         switch reply {
         case .started(let tag, let descriptor):
-            let child = lock.withLock {
-                served[tag]?.descriptor = descriptor
-                return served[tag]
-            }
-            child?.started?(.success(descriptor))
+            started(tag, descriptor)
         case .notStarted(let tag, let error):
-            lock.withLock { served.removeValue(forKey: tag) }?.started?(.failure(error))
+            if let process = lock.withLock({ served.removeValue(forKey: tag) }) { failed(process, error) }
         case .unwatchable(let tag):
             // It must not run. Whoever has asked for it is told once it has ended.
             try? server.kill(tag: tag)
         case .ended(let tag, let status):
-            guard let child = lock.withLock({ served.removeValue(forKey: tag) }) else { return }
-            if child.descriptor != nil { return child.ended(status) }
-            child.started?(.failure(SystemError(code: EMFILE, call: "watching a worker")))
+            ended(tag, status)
         case .ready, .failed:
             break
         }
@@ -225,49 +210,23 @@ package final class ProcessMonitor: @unchecked Sendable {
     /// A server that ends takes its workers with it, and nobody is left to tell how they ended.
     private func serverEnded(_ server: ForkServer) {
         let orphans = lock.withLock {
+            // The requests that come from here on find no server to go to.
             if self.server === server { self.server = nil }
             defer { served = [:] }
             return served
         }
         if !server.process.waitForEnd(milliseconds: 1000) { server.process.send(signal: SIGKILL) }
         _ = server.process.reap(wait: true)
-        for child in orphans.values {
-            guard let descriptor = child.descriptor else {
-                child.started?(.failure(SystemError(code: EPIPE, call: "starting a worker, because the fork server has ended")))
+        for process in orphans.values {
+            guard let descriptor = lock.withLock({ process.descriptor }) else {
+                failed(process, SystemError(code: EPIPE, call: "starting a worker, because the fork server has ended"))
                 continue
             }
             if !descriptor.waitForEnd(milliseconds: 1000) {
                 descriptor.send(signal: SIGKILL)
                 _ = descriptor.waitForEnd(milliseconds: 1000)
             }
-            child.ended(.signaled(SIGKILL))
+            ended(process, .signaled(SIGKILL))
         }
     }
-}
-
-/// An answer from the monitor's thread that the asking thread waits for.
-private final class Reply<Value: Sendable>: @unchecked Sendable {
-    // Unchecked: `value` is written before `word` says so, and read after.
-    private let word: FutexWord = .makeFutexWord()
-    private var value: Result<Value, any Error>?
-
-    func send(_ result: Result<Value, any Error>) {
-        value = result
-        word.pointee.store(1, ordering: .releasing)
-        word.wakeAll()
-    }
-
-    /// Waits for the answer until `deadline` at most. Returns whether it is there.
-    func isThere(by deadline: Deadline) -> Bool {
-        while word.pointee.load(ordering: .acquiring) == 0 { if !word.wait(while: 0, until: deadline) { return false } }
-        return true
-    }
-
-    func wait() throws -> Value {
-        while word.pointee.load(ordering: .acquiring) == 0 { word.wait(while: 0) }
-        guard let value else { preconditionFailure("an answer without a value") }
-        return try value.get()
-    }
-
-    deinit { word.deallocate() }
 }

@@ -51,7 +51,8 @@ extension LaunchBlock {
         let header = header.pointee
         let invocation: any AnyInvocation
         do {
-            invocation = try resolveInvocation(memory(header.function, header.functionBytes))
+            invocation =
+                try Rehearsal.function(at: header.function) ?? resolveInvocation(memory(header.function, header.functionBytes))
         } catch {
             throw .transfer(error as? TransferError ?? .cannotDecode("\(error)"))
         }

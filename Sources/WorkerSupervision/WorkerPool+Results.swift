@@ -116,12 +116,8 @@ extension WorkerPool {
         return found
     }
 
-    /// The function of a task in a slot that is the caller's, in words. Costs milliseconds.
-    func describeFunction(_ slot: Int) -> String {
-        let place = block.function(slot)
-        let description = UnsafeRawBufferPointer(start: arena.base + place.offset, count: place.bytes)
-        return (try? resolveInvocation(description).functionName) ?? "a function"
-    }
+    /// The function of a task in a slot that is the caller's, in words. May cost milliseconds.
+    func describeFunction(_ slot: Int) -> String { FunctionCatalog.name(at: block.function(slot).entry, in: arena) }
 
     // MARK: Giving up
 

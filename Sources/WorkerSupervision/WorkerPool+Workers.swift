@@ -17,6 +17,9 @@ struct WorkerRecord {
     var restart: Deadline?
     /// Starts in a row that came to nothing.
     var failedStarts = 0
+
+    /// There is no process after all.
+    mutating func forgetProcess() { (descriptor, identity, launch, retained) = (nil, nil, nil, []) }
 }
 
 /// Starting workers, and what follows from their ends. Only the supervisor's thread (and init) does this.
@@ -26,54 +29,85 @@ extension WorkerPool {
     private static func pause(afterFailures n: Int) -> Duration { n == 0 ? .zero : .milliseconds(10 << (2 * (n - 1))) }
 
     func startWorker(_ index: Int) throws {
+        if configuration.startMethod == .fork { return try startCopy(index) }
+        let monitor = try ProcessMonitor.shared()
+        // When the pool is made, its workers are forked side by side.
+        let isFirstOfMany = index == 0 && lock.withLock { workers.allSatisfy { $0.launch == nil && $0.failedStarts == 0 } }
+        let process = try monitor.reserve(
+            freshImage: configuration.startMethod == .spawn, followedBy: isFirstOfMany ? block.workers - 1 : 0)
+        do {
+            try prepare(process.launch, for: index, directory: monitor.mustBeTold(directory) ? directory : nil)
+            try monitor.start(process, ignoresInterrupt: true, owner: owner(of: process.launch, index))
+        } catch {
+            lock.withLock { workers[index].forgetProcess() }
+            monitor.discard(process)
+            throw error
+        }
+    }
+
+    /// A copy of this process.
+    private func startCopy(_ index: Int) throws {
         let identity = try ProcessTable.enter(parent: host, in: arena)
         var launch: LaunchBlock?
         do {
-            let monitor = try ProcessMonitor.shared()
-            // A copy of this process starts where that is now.
-            let isCopy = configuration.startMethod == .fork
-            let made = try LaunchBlock(.poolWorker, for: identity, in: arena)
+            let made = try LaunchBlock(for: identity, in: arena)
             launch = made
-            (made.header.pointee.pool, made.header.pointee.index) = (block.offset, index)
-            try made.setSettings(
-                WorkerSettings(
-                    configuration, processors: placements[index], directory: isCopy || monitor.mustBeTold(directory) ? directory : nil))
-            let retained = try initializer?.prepare(made) ?? []
-            block.phase(index).pointee.store(0, ordering: .releasing)
-            let ended: @Sendable (TerminationStatus) -> Void = { [weak self] status in
-                self?.post(.workerEnded(index: index, identity: identity, status))
-            }
-            let descriptor: ProcessDescriptor
-            if configuration.startMethod == .fork {
-                descriptor = try monitor.fork(as: identity, in: arena, ended: ended) {
-                    ThisProcess.ignoreInterrupt()
-                    runWorker(made)
-                }
-            } else {
-                descriptor = try monitor.startWorker(
-                    freshImage: configuration.startMethod == .spawn, ignoresInterrupt: true, launch: UInt64(made.offset), ended: ended)
-            }
-            lock.withLock {
-                workers[index].descriptor = descriptor
-                workers[index].identity = identity
-                workers[index].launch = made
-                workers[index].retained = retained
-                workers[index].restart = nil
+            // It starts where this process is now.
+            try prepare(made, for: index, directory: directory)
+            try ProcessMonitor.shared().fork(as: identity, in: arena, owner: owner(of: made, index)) {
+                ThisProcess.ignoreInterrupt()
+                runWorker(made)
             }
         } catch {
+            lock.withLock { workers[index].forgetProcess() }
             launch?.free()
             ProcessTable.reclaim(identity, in: arena)
             throw error
         }
     }
 
+    private func prepare(_ launch: LaunchBlock, for index: Int, directory: String?) throws {
+        launch.header.pointee.role = LaunchBlock.Role.poolWorker.rawValue
+        (launch.header.pointee.pool, launch.header.pointee.index) = (block.offset, index)
+        try launch.setSettings(WorkerSettings(configuration, processors: placements[index], directory: directory))
+        let retained = try initializer?.prepare(launch) ?? []
+        block.phase(index).pointee.store(0, ordering: .releasing)
+        lock.withLock {
+            workers[index].identity = launch.identity
+            workers[index].launch = launch
+            workers[index].retained = retained
+            workers[index].restart = nil
+        }
+    }
+
+    private func owner(of launch: LaunchBlock, _ index: Int) -> ServedProcess.Owner {
+        let identity = launch.identity
+        return .init(
+            runs: { [weak self] descriptor in
+                guard let self else { return }
+                lock.withLock { if workers[index].identity == identity { workers[index].descriptor = descriptor } }
+            },
+            ended: { [weak self] status in self?.post(.workerEnded(index: index, identity: identity, status)) })
+    }
+
     /// Ends what init has started before it failed.
     func undoStart() {
         lock.withLock { phase = .terminated(PoolError.shutDown) }
-        for worker in workers {
-            guard let descriptor = worker.descriptor, let identity = worker.identity else { continue }
-            descriptor.send(signal: SIGKILL)
-            _ = descriptor.waitForEnd(milliseconds: 5000)
+        let deadline = Deadline(after: .seconds(5))
+        while true {
+            let seen = block.attention.pointee.load(ordering: .sequentiallyConsistent)
+            block.supervisorAsleep.pointee.store(1, ordering: .sequentiallyConsistent)
+            let events = lock.withLock { self.events }
+            let running = lock.withLock { workers }.filter { worker in
+                worker.descriptor != nil && !events.contains { if case .workerEnded(_, worker.identity, _) = $0 { true } else { false } }
+            }
+            // Again and again: one may have been replaced meanwhile.
+            for worker in running { worker.descriptor?.send(signal: SIGKILL) }
+            if running.isEmpty || deadline.hasPassed { break }
+            block.attention.wait(while: seen, until: min(deadline, Deadline(after: .milliseconds(100))))
+        }
+        for worker in lock.withLock({ workers }) {
+            guard let identity = worker.identity else { continue }
             ProcessTable.reclaim(identity, in: arena)
             worker.launch?.free()
         }

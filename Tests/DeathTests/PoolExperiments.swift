@@ -86,11 +86,14 @@ enum PoolExperiments {
         }
         // The functions' descriptions stay for the process's life, so they are made first.
         _ = try run(1, isUnderFire: false)
+        // Spare processes have blocks of their own, and come and go as they see fit.
+        try ProcessMonitor.shared().dismissSpares()
         let descriptions = functionCount
         try waitUntil("only the functions are left") { Census(arena).blocks.count == descriptions }
         let census = Census(arena)
         let began = monotonicNow()
         let text = try run(taskCount, isUnderFire: true)
+        try ProcessMonitor.shared().dismissSpares()
         // A pool's own block goes with its supervisor's thread, a moment after the pool's end.
         try? waitUntil("all is as before") { Census(arena) == census }
         try census.requireUnchanged(in: arena)

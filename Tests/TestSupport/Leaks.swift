@@ -2,21 +2,29 @@ import Glibc
 
 /// What this process, and its family, hold of what the system has: to be the same after a test as before it.
 package struct Holdings: Sendable, CustomStringConvertible {
-    /// Open descriptors of this process, and what they are.
+    /// Open descriptors of this process, and what they are; but for those of spare processes.
     package var descriptors: [String]
-    /// Descendants that live, the fork server excepted.
+    /// Descendants that live, fork servers and their spare processes excepted, which come and go as they see fit.
     package var workers: [ProcessEntry]
     package var zombies: [ProcessEntry]
     package var sharedMemoryNames: Set<String>
 
     package static func now() -> Holdings {
-        // But for the one that looks.
-        let own = entries(of: "/proc/self/fd").map { "\($0) -> \(linkTarget("/proc/self/fd/\($0)") ?? "?")" }
-            .filter { !$0.contains("/proc/\(getpid())/fd") }
         let family = ProcessEntry.descendants()
+        let spares = Set(family.filter { $0.isSpare || $0.isForkServer }.map(\.pid))
+        // But for the one that looks.
+        let own = entries(of: "/proc/self/fd").filter { !spares.contains(processBehind($0)) }
+            .map { "\($0) -> \(linkTarget("/proc/self/fd/\($0)") ?? "?")" }.filter { !$0.contains("/proc/\(getpid())/fd") }
         return Holdings(
-            descriptors: own.sorted(), workers: family.filter { !$0.isZombie && !$0.isForkServer }, zombies: family.filter(\.isZombie),
+            descriptors: own.sorted(), workers: family.filter { !$0.isZombie && !spares.contains($0.pid) },
+            zombies: family.filter(\.isZombie),
             sharedMemoryNames: Set(entries(of: "/dev/shm")))
+    }
+
+    /// The process that a descriptor stands for; -1 where it stands for something else, or for one that has ended.
+    private static func processBehind(_ descriptor: String) -> Int32 {
+        let line = readAll("/proc/self/fdinfo/\(descriptor)")?.split(separator: "\n").first { $0.hasPrefix("Pid:") }
+        return line?.split(separator: "\t").last.flatMap { Int32($0) } ?? -1
     }
 
     /// What is held now and was not in `before`.

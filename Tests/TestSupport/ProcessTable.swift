@@ -46,6 +46,9 @@ package struct ProcessEntry: Sendable, Hashable, CustomStringConvertible {
         all().filter { !$0.isZombie && (readAll("/proc/\($0.pid)/environ")?.split(separator: "\0").contains { $0 == variable } ?? false) }
     }
 
+    /// Whether this is a process that a fork server has made for a start that is still to come.
+    package var isSpare: Bool { name == "mp-spare" }
+
     /// Whether this is a fork server: the only kind of process that is told so by its environment.
     package var isForkServer: Bool {
         name == "mp-forkserver" || (name != "mp-worker" && readAll("/proc/\(pid)/environ")?.contains("MP_FORK_SERVER=") ?? false)

@@ -3,8 +3,24 @@ import Multiprocessing
 
 // Much work and many deaths, and what is left of them.
 
-/// Descriptors of this process, its descendants and its zombies, by the kernel's own account.
-func held() -> String { "descriptors \(openDescriptors().count) children \(children().count)" }
+/// Descriptors of this process, its descendants and its zombies, by the kernel's own account; but for the descriptors of spare processes, which come
+/// when there is time for them.
+func held() -> String { "descriptors \(openDescriptors().count { !isOfSpare($0) }) children \(children().count)" }
+
+/// Whether a descriptor stands for a process that waits for work, or has been forked for that a moment ago, or is gone.
+private func isOfSpare(_ descriptor: Int32) -> Bool {
+    guard let info = text(of: "/proc/self/fdinfo/\(descriptor)"), let line = info.split(separator: "\n").first(where: { $0.hasPrefix("Pid:") }),
+        let pid = line.split(separator: "\t").last
+    else { return false }
+    return pid == "-1" || ["mp-spare\n", "mp-forkserver\n"].contains(text(of: "/proc/\(pid)/comm"))
+}
+
+private func text(of path: String) -> String? {
+    guard let file = fopen(path, "re") else { return nil }
+    defer { fclose(file) }
+    var bytes = [UInt8](repeating: 0, count: 4096)
+    return String(decoding: bytes[..<fread(&bytes, 1, bytes.count, file)], as: UTF8.self)
+}
 
 /// The children of this process, ended or not.
 func children() -> [Int32] {

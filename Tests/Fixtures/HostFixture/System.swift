@@ -79,3 +79,35 @@ struct ReaperThread {
             }, nil)
     }
 }
+
+/// Starts processes where the system allows no more than one at a time: where there can be no spare, there can be a start.
+@Sendable func fewProcesses(_: [String]) async throws {
+    // The limit is one on a user's processes and threads, does not hold for root, and is the forking process's own.
+    if geteuid() == 0, setgid(54_321) != 0 || setuid(54_321) != 0 { fatalError("errno \(errno)") }
+    let server = ChildProcess { getppid() }
+    try server.start()
+    let pid = try server.result()
+    func sleeper() -> ChildProcess<Void> { ChildProcess { while true { pause() } } }
+    let first = sleeper()
+    try first.start()
+    // Lower, until there is no room for another one.
+    for most in (Int32(1)..<200).reversed() {
+        guard limit_processes(pid, most) == 0 else { fatalError("the server cannot be limited") }
+        let another = sleeper()
+        do { try another.start() } catch { break }
+        another.kill()
+        try another.join()
+    }
+    say("refused")
+    first.kill()
+    try first.join()
+    for i in 0..<20 {
+        let child = ChildProcess(i) { (i: Int) in
+            usleep(5000)
+            return i
+        }
+        try child.start()
+        guard try child.result() == i else { fatalError("another's result") }
+    }
+    say("20 started")
+}

@@ -1,0 +1,240 @@
+import Glibc
+import MachineTopology
+import SharedState
+import SystemLayer
+
+/// Starting processes by the fork server, with spare ones that wait for it.
+///
+/// A start is made in two steps, so that the process can come while its work is being written down: `reserve`, then `start`, or else `discard`.
+extension ProcessMonitor {
+    /// Processes waiting for work that nobody may ever have.
+    struct Spares {
+        var waiting: [ServedProcess] = []
+        /// How many there should be: one from the first start on, as many as are started at once while that goes on.
+        var wanted = 0
+        var lastStart = Deadline(instant: 0)
+        /// For how many starts more they are replaced at once, and not when there is time: after one that found none.
+        var hurry = 0
+        var isShrinkingPlanned = false
+    }
+
+    /// How long after the last start more than one spare is kept.
+    private static let patience = Duration.seconds(2)
+    /// How long after a start its spare is replaced, unless the process has ended before. Forking at once would take a processor from what was just started.
+    private static let pause = Duration.milliseconds(1)
+    /// No more of them than could begin at once.
+    private static let mostSpares = max(2, min(32, Allowance.current.workerCount))
+
+    /// A process to be started: a spare one, where there is one. Starts the server where there is none. Does not block otherwise.
+    /// - Parameter followedBy: how many more are about to be reserved: they are made at the same time.
+    func reserve(freshImage: Bool = false, followedBy: Int = 0) throws -> ServedProcess {
+        let server = try runningServer()
+        let process: ServedProcess
+        if freshImage {
+            process = try makeProcess(freshImage: true, isAhead: false)
+            process.isReserved = true
+        } else if let spare = takeSpare() {
+            process = spare
+        } else {
+            process = try makeProcess(freshImage: false, isAhead: false)
+            process.isReserved = true
+            lock.withLock { spares.hurry = 16 }
+            ask(server, for: process)
+        }
+        if followedBy > 0, !freshImage {
+            lock.withLock { spares.wanted = max(spares.wanted, min(followedBy + 1, Self.mostSpares)) }
+            replenish(to: followedBy, server)
+        }
+        return process
+    }
+
+    /// Has a reserved process begin what its launch says. Blocks only where the process is not there yet: a fraction of a millisecond.
+    ///
+    /// A spare that somebody has killed before it began is replaced, and its owner does not notice.
+    /// - Throws: what prevents the process from starting. Discard it then.
+    func start(_ process: ServedProcess, ignoresInterrupt: Bool, owner: ServedProcess.Owner) throws {
+        let server = try runningServer()
+        let (isThere, isMissing, isHurried) = lock.withLock {
+            process.owner = owner
+            if let descriptor = process.descriptor { owner.runs(descriptor) }
+            // Its first process has ended, or could not be, since it was reserved.
+            if process.isMissing { process.arrival = Reply() }
+            spares.lastStart = .now
+            spares.wanted = max(spares.wanted, 1)
+            defer { spares.hurry = max(0, spares.hurry - 1) }
+            return (process.descriptor != nil, process.isMissing, spares.hurry > 0)
+        }
+        process.launch.word.give(ignoresInterrupt: ignoresInterrupt)
+        if isMissing { ask(server, for: process) }
+        if !process.freshImage { if isHurried { replenish(to: .max, server) } else { timer.set(Self.pause) } }
+        if isThere { return }
+        do {
+            try awaitArrival(of: process, server)
+        } catch {
+            let again = lock.withLock {
+                guard process.isAhead else { return false }
+                process.isAhead = false
+                process.arrival = Reply()
+                return true
+            }
+            guard again else { throw error }
+            // It failed when it was made ahead; that says nothing about now.
+            ask(server, for: process)
+            try awaitArrival(of: process, server)
+        }
+    }
+
+    private func awaitArrival(of process: ServedProcess, _ server: ForkServer) throws {
+        let arrival = lock.withLock { process.arrival }
+        // A server that is stuck is no server. Its end answers every request.
+        if !arrival.isThere(by: Deadline(after: .seconds(30))) { server.process.send(signal: SIGKILL) }
+        try arrival.wait()
+    }
+
+    /// Gives a reserved process back that is not to be started after all, or could not be.
+    func discard(_ process: ServedProcess) {
+        let isGone = lock.withLock {
+            (process.isReserved, process.isAhead, process.owner) = (false, true, nil)
+            if process.isMissing { return true }
+            process.launch.clear()
+            if spares.waiting.count < max(1, spares.wanted) { spares.waiting.append(process) } else { process.launch.word.withdraw() }
+            return false
+        }
+        if isGone { process.free() }
+    }
+
+    // MARK: Spares
+
+    private func takeSpare() -> ServedProcess? {
+        lock.withLock {
+            while !spares.waiting.isEmpty {
+                // One that is there, before one that is still being made.
+                let process = spares.waiting.remove(at: spares.waiting.firstIndex { $0.descriptor != nil } ?? 0)
+                // Somebody may have killed it. Its end is dealt with when it is heard of.
+                if let descriptor = process.descriptor, descriptor.waitForEnd(milliseconds: 0) { continue }
+                process.isReserved = true
+                return process
+            }
+            return nil
+        }
+    }
+
+    /// On the monitor's thread: has spares made, now that there is time.
+    func replenish() { if let server = lock.withLock({ server }) { replenish(to: .max, server) } }
+
+    /// Asks for as many spares as there should be, `most` at most. Where there can be none, the next start will do without.
+    private func replenish(to most: Int, _ server: ForkServer) {
+        while lock.withLock({ !isStopped && spares.waiting.count < min(most, spares.wanted) }) {
+            guard let process = try? makeProcess(freshImage: false, isAhead: true) else { return }
+            lock.withLock { spares.waiting.append(process) }
+            ask(server, for: process)
+        }
+        planShrinking()
+    }
+
+    private func planShrinking() {
+        let plans = lock.withLock {
+            guard spares.wanted > 1, !spares.isShrinkingPlanned else { return false }
+            spares.isShrinkingPlanned = true
+            return true
+        }
+        if plans { perform(at: Deadline(after: Self.patience), for: self) { [self] in shrink() } }
+    }
+
+    private func shrink() {
+        lock.withLock {
+            spares.isShrinkingPlanned = false
+            if Deadline(instant: spares.lastStart.instant + UInt64(Self.patience.nanoseconds)).hasPassed { keepSpares(1) }
+        }
+        planShrinking()
+    }
+
+    /// Ends all spares; the next start has them back. For whoever counts what is in use.
+    func dismissSpares() { lock.withLock { keepSpares(0) } }
+
+    /// Under the lock.
+    private func keepSpares(_ count: Int) {
+        spares.wanted = count
+        while spares.waiting.count > count { spares.waiting.removeLast().launch.word.withdraw() }
+    }
+
+    private func makeProcess(freshImage: Bool, isAhead: Bool) throws -> ServedProcess {
+        let arena = try Arena.current()
+        let identity = try ProcessTable.enter(parent: CurrentProcess.identity(in: arena), in: arena)
+        do {
+            return ServedProcess(try LaunchBlock(for: identity, in: arena), freshImage: freshImage, isAhead: isAhead)
+        } catch {
+            ProcessTable.reclaim(identity, in: arena)
+            throw error
+        }
+    }
+
+    // MARK: Asking the server, and hearing from it
+
+    private func ask(_ server: ForkServer, for process: ServedProcess) {
+        let (tag, isAhead) = lock.withLock {
+            nextTag += 1
+            served[nextTag] = process
+            process.isMissing = false
+            return (nextTag, process.isAhead)
+        }
+        do {
+            try server.request(tag: tag, freshImage: process.freshImage, isSpare: isAhead, launch: UInt64(process.launch.offset))
+        } catch {
+            // Unless the monitor has noticed the server's end first, and dealt with it.
+            if let process = lock.withLock({ served.removeValue(forKey: tag) }) { failed(process, error) }
+        }
+    }
+
+    func started(_ tag: UInt64, _ descriptor: ProcessDescriptor) {
+        let process = lock.withLock {
+            let process = served[tag]
+            process?.descriptor = descriptor
+            process?.owner?.runs(descriptor)
+            return process
+        }
+        // A replacement has nobody waiting.
+        if let process, process.lostTo == nil { process.arrival.send(.success(())) }
+    }
+
+    /// A process that was asked for cannot be. It is no longer in `served`.
+    func failed(_ process: ServedProcess, _ error: any Error) {
+        let (isGarbage, owner) = lock.withLock {
+            process.isMissing = true
+            process.descriptor = nil
+            spares.waiting.removeAll { $0 === process }
+            return (process.owner == nil && !process.isReserved, process.owner)
+        }
+        if isGarbage { return process.free() }
+        if let status = process.lostTo { owner?.ended(status) } else { process.arrival.send(.failure(error)) }
+    }
+
+    func ended(_ tag: UInt64, _ status: TerminationStatus) {
+        guard let process = lock.withLock({ served.removeValue(forKey: tag) }) else { return }
+        let replacing = lock.withLock {
+            guard process.owner != nil, process.isAhead, !process.launch.word.isTaken, process.descriptor?.withdraw() == true else {
+                return ForkServer?.none
+            }
+            process.isAhead = false
+            process.lostTo = status
+            return server
+        }
+        if let replacing { ask(replacing, for: process) } else { ended(process, status) }
+    }
+
+    /// The end of a process that is no longer in `served`.
+    func ended(_ process: ServedProcess, _ status: TerminationStatus) {
+        guard lock.withLock({ process.descriptor != nil }) else {
+            return failed(process, SystemError(code: EMFILE, call: "watching a worker"))
+        }
+        let (isGarbage, owner) = lock.withLock {
+            process.isMissing = true
+            process.descriptor = nil
+            spares.waiting.removeAll { $0 === process }
+            return (process.owner == nil && !process.isReserved, process.owner)
+        }
+        if isGarbage { return process.free() }
+        owner?.ended(status)
+        replenish()
+    }
+}
