@@ -15,7 +15,7 @@ extension Pool {
     ) throws -> [R] {
         try check(chunkSize: chunkSize)
         return try core.mapAll(
-            inputs, Invocation(function), encode: Invocation<A, R>.encodeArguments, decode: Invocation<A, R>.decodeOutput)
+            inputs, UnaryInvocation(function), encode: UnaryInvocation<A, R>.encodeArguments, decode: UnaryInvocation<A, R>.decodeOutput)
     }
 
     /// Calls `function` with each of the inputs in the workers, and waits for all of them.
@@ -23,7 +23,7 @@ extension Pool {
         _ inputs: some Sequence<A>, chunkSize: Int? = nil, _ function: @escaping @Sendable (A) throws -> Void
     ) throws {
         try check(chunkSize: chunkSize)
-        _ = try core.mapAll(inputs, VoidInvocation(function), encode: VoidInvocation<A>.encodeArguments) { _ in }
+        _ = try core.mapAll(inputs, UnaryVoidInvocation(function), encode: UnaryVoidInvocation<A>.encodeArguments) { _ in }
     }
 
     /// As ``map(_:chunkSize:_:)``, without waiting. Cancelling the future cancels every call.

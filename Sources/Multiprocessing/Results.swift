@@ -21,8 +21,8 @@ public struct Results<R: Sendable>: Sendable {
             }
             return .inInputOrder(
                 try OrderedResults(
-                    inputs, buffer: buffer, Invocation(function), in: pool,
-                    encode: { try Invocation<A, R>.encodeArguments($0, to: $1) }, decode: { try Invocation<A, R>.decodeOutput(from: &$0) }))
+                    inputs, buffer: buffer, UnaryInvocation(function), in: pool,
+                    encode: { try UnaryInvocation<A, R>.encodeArguments($0, to: $1) }, decode: { try UnaryInvocation<A, R>.decodeOutput(from: &$0) }))
         }
         do {
             state = ResultsState(try make(), deadline, timeout)

@@ -8,7 +8,7 @@ extension WorkerPool {
         timeout: Duration? = nil
     ) -> Future<R> {
         let invocation = Invocation(function)
-        let core = submit(invocation, isSupervised: isSupervised, timeout: timeout) { writer in
+        let core = submit(invocation.key, isSupervised: isSupervised, timeout: timeout, { invocation }) { writer in
             try Invocation<repeat each A, R>.encodeArguments(repeat each argument, to: writer)
         }
         return Future(core) { outcome in try outcome.decoded { try Invocation<repeat each A, R>.decodeOutput(from: &$0) } }
@@ -19,7 +19,7 @@ extension WorkerPool {
         timeout: Duration? = nil
     ) -> Future<Void> {
         let invocation = VoidInvocation(function)
-        let core = submit(invocation, isSupervised: isSupervised, timeout: timeout) { writer in
+        let core = submit(invocation.key, isSupervised: isSupervised, timeout: timeout, { invocation }) { writer in
             try VoidInvocation<repeat each A>.encodeArguments(repeat each argument, to: writer)
         }
         return Future(core) { outcome in try outcome.decoded { _ in } }

@@ -142,18 +142,19 @@ package final class WorkerPool: @unchecked Sendable {
 
     /// Submits a call of `invocation`'s function. Blocks only while as many tasks as there are slots have no outcome.
     /// - Parameters:
+    ///   - key: the invocation's key; see ``FunctionCatalog/entry(for:in:_:)``.
     ///   - isSupervised: the outcome is wanted without anybody asking for it.
     ///   - timeout: from now; the task's worker is killed when it passes.
     /// - Returns: the task; one that cannot be submitted has failed already.
     package func submit(
-        _ invocation: some HostInvocation & Sendable, isSupervised: Bool = false, timeout: Duration? = nil,
+        _ key: FunctionKey?, isSupervised: Bool = false, timeout: Duration? = nil, _ invocation: () -> any HostInvocation,
         _ encodeArguments: (ByteWriter) throws -> Void
     ) -> TaskCore {
         let task = TaskCore(in: self)
         let deadline = timeout.map { (Deadline(after: $0), $0) }
         do {
             try checkHost()
-            let function = try FunctionCatalog.entry(for: invocation, in: arena)
+            let function = try FunctionCatalog.entry(for: key, in: arena, invocation)
             let slot = try takeSlot()
             let writer = takeWriter()
             defer { giveBack(writer) }
