@@ -288,11 +288,16 @@ end:
         fi;
         atomic {
             sleepers[i] = false;
-#ifndef NO_RECALL
+#ifdef RECALL_BY_QUEUE
+            for (s : 0 .. WORKERS - 1) { if :: !sleepers[s] -> called[s] = true; asleep[s] = false :: else fi }
+#elif !defined(NO_RECALL)
             for (s : 0 .. WORKERS - 1) { called[s] = true; asleep[s] = false }
 #endif
             s = 0
         }
+#ifdef RECALL_BY_QUEUE
+        if :: head < tail -> call_worker(c) :: else fi;
+#endif
         /* A successor, or none. */
         atomic { killed[i] = false; if :: ended[i] = false :: skip fi; i = 0 }
     od
