@@ -129,6 +129,28 @@ def run_pool(workers, times):
     return now() - began
 
 
+def increment(value, times, start, spans, member):
+    start.wait()
+    spans[2 * member] = now()  # of a clock that all processes share
+    for _ in range(times):
+        with value.get_lock():
+            value.value += 1
+    spans[2 * member + 1] = now()
+
+
+def increment_contended(workers, times):
+    """python.Value.get_lock: each of so many processes increments back to back; from the start of the first to the end of the last."""
+    value, start, spans = CONTEXT.Value("q", 0), CONTEXT.Barrier(workers), CONTEXT.RawArray("q", 2 * workers)
+    processes = [CONTEXT.Process(target=increment, args=(value, times, start, spans, member)) for member in range(workers)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    if value.value != workers * times:
+        raise ValueError(f"{value.value} increments were made instead of {workers * times}")
+    return max(spans[1::2]) - min(spans[::2])
+
+
 def resident_share(process):
     """The bytes of a process, those that it shares divided by how many share them (PSS)."""
     with open(f"/proc/{process}/smaps_rollup") as lines:
@@ -160,6 +182,7 @@ ORDERS = {
     "return": return_bytes,
     "process": run_processes,
     "pool": run_pool,
+    "lock": increment_contended,
     "memory": measure_memory,
     "version": lambda: sys.version_info[0] * 1000 + sys.version_info[1],
 }
