@@ -159,7 +159,12 @@ public final class SharedLock: Codable, Sendable, SharedObject {
     // MARK: The C library's kinds
 
     @usableFromInline
-    func lockPthread() throws { _ = try take(until: .never) }
+    func lockPthread() throws {
+        guard let pthread else { return }
+        let attempt = try pthread.mutex.lock()
+        pthread.owner.word.pointee.store(ThreadRecords.currentToken(in: arena), ordering: .relaxed)
+        if attempt == .takenFromDead { throw ownerDied }
+    }
 
     @usableFromInline
     func unlockPthread() throws {

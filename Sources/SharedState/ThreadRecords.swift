@@ -59,8 +59,11 @@ package enum ThreadRecords {
         guard let record = mp_thread_record() else { return }
         let count = (record + depth).assumingMemoryBound(to: Atomic<UInt64>.self)
         let n = count.pointee.load(ordering: .relaxed)
-        if n < listed { (record + locks + Int(n) * 8).assumingMemoryBound(to: Atomic<UInt64>.self).pointee.store(lock, ordering: .relaxed) }
-        count.pointee.store(n + 1, ordering: .releasing)
+        if n < listed {
+            let entries = (record + locks).assumingMemoryBound(to: Atomic<UInt64>.self)
+            (entries + Int(truncatingIfNeeded: n)).pointee.store(lock, ordering: .relaxed)
+        }
+        count.pointee.store(n &+ 1, ordering: .releasing)
     }
 
     /// Strikes out a lock that was released or not taken. Locks are mostly released in the opposite order of their taking, so it is the last one.
@@ -68,11 +71,20 @@ package enum ThreadRecords {
     static func leave(_ lock: UInt64) {
         guard let record = mp_thread_record() else { return }
         let count = (record + depth).assumingMemoryBound(to: Atomic<UInt64>.self)
-        let n = Int(count.pointee.load(ordering: .relaxed))
+        let n = Int(truncatingIfNeeded: count.pointee.load(ordering: .relaxed))
         guard n > 0 else { return }
         let entries = (record + locks).assumingMemoryBound(to: Atomic<UInt64>.self)
-        if n <= listed, entries[n - 1].load(ordering: .relaxed) != lock { moveLast(n, over: lock, entries) }
-        count.pointee.store(UInt64(n - 1), ordering: .releasing)
+        if n <= listed, (entries + (n &- 1)).pointee.load(ordering: .relaxed) != lock { moveLast(n, over: lock, entries) }
+        count.pointee.store(UInt64(truncatingIfNeeded: n &- 1), ordering: .releasing)
+    }
+
+    /// Whether the lock is the last that the calling thread has entered. False when it cannot tell.
+    @inlinable @inline(__always)
+    static func isLast(_ lock: UInt64) -> Bool {
+        guard let record = mp_thread_record() else { return false }
+        let n = Int(truncatingIfNeeded: (record + depth).assumingMemoryBound(to: Atomic<UInt64>.self).pointee.load(ordering: .relaxed))
+        let entries = (record + locks).assumingMemoryBound(to: Atomic<UInt64>.self)
+        return n > 0 && n <= listed && (entries + (n &- 1)).pointee.load(ordering: .relaxed) == lock
     }
 
     @usableFromInline @inline(never)
