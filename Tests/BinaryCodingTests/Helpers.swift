@@ -2,6 +2,10 @@ import BinaryCoding
 import Synchronization
 import Testing
 
+#if canImport(Glibc)
+    import Glibc
+#endif
+
 func encoded<T: Encodable>(_ value: T) throws -> [UInt8] {
     let writer = HeapByteWriter()
     try encodeBinary(value, to: writer)
@@ -59,6 +63,12 @@ private struct Reading: Decodable {
 }
 
 struct UserError: Error, Equatable { var number = 1 }
+
+/// How often tests on random input repeat themselves.
+enum Rounds {
+    /// `quick`, or, with `MP_EXTENDED=1` in the environment, more than a million.
+    static func count(_ quick: Int) -> Int { getenv("MP_EXTENDED").map { String(cString: $0) } == "1" ? 1_500_000 : quick }
+}
 
 /// A generator whose numbers follow from its seed, so that a failing test can be repeated.
 struct SeededGenerator: RandomNumberGenerator {

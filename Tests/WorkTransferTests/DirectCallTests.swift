@@ -1,4 +1,5 @@
 import BinaryCoding
+import Glibc
 import Testing
 
 @testable import WorkTransfer
@@ -152,6 +153,38 @@ struct DirectCallTests {
         #expect(try refusal(UnaryVoidInvocation { (a: String) in }) { try $0.append(contentsOf: [0x40, 2, 0xC0, 0x80]) } != nil)
         #expect(try refusal(Invocation { (a: Int, b: Int) in a }) { try encodeBinary(1, to: $0) }?.contains("argument 2") == true)
         #expect(try refusal(Invocation { (a: Int) in a }) { _ in }?.contains("argument 1") == true)
+    }
+
+    /// Bytes that are nearly those of arguments, and random ones. A million of them with `MP_EXTENDED=1`.
+    @Test func randomArgumentsNeverTrap() throws {
+        let functions = try [
+            Invocation { (a: Bool, b: String, c: Int128) in a ? b : "" } as any HostInvocation, Invocation { (a: String) in a.utf8.count },
+            UnaryInvocation { (a: Float16) in a }, VoidInvocation { (a: Int, b: UInt8) in }, UnaryVoidInvocation { (a: Bool) in },
+        ].map { try $0.describe().withUnsafeBytes { try resolveInvocation($0) } }
+        let tags: [UInt8] = [0, 1, 3, 0x10, 0x14, 0x15, 0x18, 0x20, 0x22, 0x40, 0x41, 0x60, 0x61]
+        // Its numbers follow from its seed, so that what fails once fails again.
+        var state: UInt64 = 5
+        func next() -> UInt64 {
+            state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+            return state >> 24
+        }
+        let result = HeapByteWriter()
+        for _ in 0..<(getenv("MP_EXTENDED").map { String(cString: $0) } == "1" ? 1_000_000 : 20_000) {
+            let bytes = (0..<next() % 40).map { _ -> UInt8 in
+                let random = next()
+                return random & 1 == 0 ? tags[Int(random >> 8) % tags.count] : UInt8(truncatingIfNeeded: random >> 16) & 0x8F
+            }
+            result.removeAll()
+            do {
+                try bytes.withUnsafeBytes {
+                    var reader = ByteReader($0)
+                    try functions[Int(next()) % functions.count].invoke(arguments: &reader, result: result)
+                }
+            } catch InvocationFailure.transfer(.cannotDecode) {
+            } catch {
+                Issue.record("\(error) from \(bytes)")
+            }
+        }
     }
 
     /// Every way in which a value can end before its time.
