@@ -23,7 +23,7 @@ struct PoolBlock: @unchecked Sendable {
         var notesTimes = false
     }
 
-    private static let headerBytes = 2048
+    private static let headerBytes = 2176
     private static let workerBytes = 384
     private static let slotBytes = 256
 
@@ -39,6 +39,7 @@ struct PoolBlock: @unchecked Sendable {
     private static let sleepers = 768
     private static let searchers = 896
     private static let finished = 1024
+    private static let bunched = 2048
 
     let arena: Arena
     let offset: Int
@@ -98,6 +99,8 @@ struct PoolBlock: @unchecked Sendable {
     func sleepers(_ i: Int) -> UnsafeMutablePointer<Atomic<UInt64>> { word64(Self.sleepers + i * 8) }
     /// A bit for each worker that is awake and looks for work.
     func searchers(_ i: Int) -> UnsafeMutablePointer<Atomic<UInt64>> { word64(Self.searchers + i * 8) }
+    /// A bit for each worker, living or dead, in whose record are tasks that it has not come to, and that others may take.
+    func bunched(_ i: Int) -> UnsafeMutablePointer<Atomic<UInt64>> { word64(Self.bunched + i * 8) }
     /// A bit for each slot whose end the supervisor wants to hear of.
     func finished(_ i: Int) -> UnsafeMutablePointer<Atomic<UInt64>> { word64(Self.finished + i * 8) }
 

@@ -16,6 +16,11 @@ struct PoolWorker {
     private var last: (place: FunctionPlace, invocation: ResolvedInvocation)?
     /// Which entries of the worker's record are still to be tried.
     private var reserved: Range<Int>
+    /// Whether others may look into the record.
+    private var isBunched: Bool
+    /// How far the other workers had come when this one last looked.
+    private var seen: [UInt64]
+    private var lookAt = 0
     /// Shared objects in results that the host may not have taken yet: once it has, it holds them itself.
     private var sent: [(task: ClaimedTask, objects: [AnyObject])] = []
 
@@ -28,6 +33,8 @@ struct PoolWorker {
         // What a predecessor that died has left.
         let progress = pool.progress(index).pointee.load(ordering: .acquiring)
         reserved = Int(progress & 0xffff_ffff)..<Int(progress >> 32)
+        isBunched = true
+        seen = Array(repeating: 0, count: pool.workers)
     }
 
     consuming func run() -> Never {
@@ -66,10 +73,15 @@ struct PoolWorker {
     @inline(never)
     private mutating func findTask(atMost limit: Int) -> ClaimedTask? {
         while true {
+            if isBunched { pool.setBunched(index, false) }
+            isBunched = false
+            if let task = relieve() { return task }
             let count = pool.reserve(for: index, atMost: limit)
             if count > 0 {
+                isBunched = count > 1
+                if isBunched { pool.setBunched(index, true) }
                 // With more to do than this worker can take at once, another one should be up.
-                if count > 1 || !pool.isQueueEmpty { pool.callWorker() }
+                if isBunched || pool.hasWork { pool.callWorker() }
                 pool.announceProgress()
                 reserved = 0..<count
                 if let task = pool.claimReserved(&reserved, for: index) { return task }
@@ -82,6 +94,16 @@ struct PoolWorker {
             pool.sleep(index) { pool.hasWork || pool.leave.pointee.load(ordering: .sequentiallyConsistent) != 0 }
             RunnableProcesses.add(launch.identity, in: pool.arena)
         }
+    }
+
+    /// Takes over a task of a worker that has not come on since this one last looked at it: what waits behind a long task should not wait until the queue is empty.
+    private mutating func relieve() -> ClaimedTask? {
+        guard pool.workers > 1 else { return nil }
+        lookAt = lookAt + 1 < pool.workers ? lookAt + 1 : 0
+        guard lookAt != index else { return nil }
+        let progress = pool.progress(lookAt).pointee.load(ordering: .relaxed)
+        defer { seen[lookAt] = progress }
+        return progress == seen[lookAt] && progress & 0xffff_ffff < progress >> 32 ? pool.steal(from: lookAt, for: index) : nil
     }
 
     /// Looks for work for a while, if that keeps no other process from a processor. Returns whether there may be some.

@@ -26,18 +26,17 @@ extension PoolBlock {
     }
 
     /// Puts an entry behind the tail, `ahead` places away, where there must be room; ``publish(_:)`` makes it count. One thread of the host at a time.
+    /// - Parameter isBunchable: a worker may reserve it together with others, and then it may have to wait for those before it.
     @inline(__always)
-    func enqueue(_ slot: Int, use: UInt32, ahead: Int) {
+    func enqueue(_ slot: Int, use: UInt32, ahead: Int, isBunchable: Bool = false) {
         let position = tail.pointee.load(ordering: .relaxed) &+ UInt64(ahead)
-        queued(position).pointee.store(Self.entry(slot, use), ordering: .relaxed)
+        queued(position).pointee.store(QueueEntry(slot: slot, use: use, isBunchable: isBunchable).rawValue, ordering: .relaxed)
     }
 
     /// Moves the tail over `count` entries.
     func publish(_ count: Int) {
         tail.pointee.store(tail.pointee.load(ordering: .relaxed) &+ UInt64(count), ordering: .sequentiallyConsistent)
     }
-
-    static func entry(_ slot: Int, _ use: UInt32) -> UInt64 { UInt64(slot) | UInt64(use) << 32 }
 
     /// How many entries nobody has reserved yet. Some may be of tasks that were cancelled.
     var queueLength: Int {
@@ -51,20 +50,20 @@ extension PoolBlock {
         while true {
             let position = head.pointee.load(ordering: .acquiring)
             if position >= tail.pointee.load(ordering: .acquiring) { return }
-            if isReady(queued(position).pointee.load(ordering: .acquiring)) { return }
+            if isReady(QueueEntry(rawValue: queued(position).pointee.load(ordering: .acquiring))) { return }
             _ = head.pointee.compareExchange(expected: position, desired: position &+ 1, ordering: .acquiringAndReleasing)
         }
     }
 
-    private func isReady(_ entry: UInt64) -> Bool {
-        let current = load(Int(entry & 0xffff_ffff))
-        return current.phase == .ready && current.use == UInt32(entry >> 32)
+    private func isReady(_ entry: QueueEntry) -> Bool {
+        let current = load(entry.slot)
+        return current.phase == .ready && current.use == entry.use
     }
 
     // MARK: Reserving and claiming
 
     /// Copies the oldest entries into `worker`'s record and takes them off the queue: their tasks are still anybody's to claim, but are looked for there from now
-    /// on. Several when there is plenty, so that the queue is gone to less often; one when there is little.
+    /// on. Several when there is plenty and they may be bunched, so that the queue is gone to less often; else one.
     /// - Returns: how many. The record was done with before.
     func reserve(for worker: Int, atMost limit: Int) -> Int {
         let record = record(worker)
@@ -72,10 +71,15 @@ extension PoolBlock {
             let position = head.pointee.load(ordering: .acquiring)
             let end = tail.pointee.load(ordering: .acquiring)
             guard position < end else { return 0 }
-            let count = min(limit, Self.mostReserved, max(1, Int(end &- position) / (2 * workers)))
+            let most = min(limit, Self.mostReserved, max(1, Int(end &- position) / (2 * workers)))
+            var count = 0
             progress(worker).pointee.store(0, ordering: .releasing)
-            for i in 0..<count {
-                record[i].store(queued(position &+ UInt64(i)).pointee.load(ordering: .relaxed), ordering: .relaxed)
+            while count < most {
+                let entry = queued(position &+ UInt64(count)).pointee.load(ordering: .relaxed)
+                if count > 0, !QueueEntry(rawValue: entry).isBunchable { break }
+                record[count].store(entry, ordering: .relaxed)
+                count += 1
+                if !QueueEntry(rawValue: entry).isBunchable { break }
             }
             // Before the head moves: entries that only this worker knows would die with it.
             progress(worker).pointee.store(UInt64(count) << 32, ordering: .sequentiallyConsistent)
@@ -88,14 +92,17 @@ extension PoolBlock {
         }
     }
 
+    /// Says that others may take tasks out of a worker's record, or that there are none any more.
+    func setBunched(_ worker: Int, _ isBunched: Bool) { set(worker, isBunched, in: bunched(worker / 64)) }
+
     /// Takes the task of an entry for `worker`. This move is the claim, wherever the entry was found.
     /// - Returns: the task, with its word as it then is; nil when it is no longer there to be claimed.
     @inline(__always)
-    func claim(_ entry: UInt64, for worker: Int) -> ClaimedTask? {
-        let slot = Int(entry & 0xffff_ffff)
+    func claim(_ entry: QueueEntry, for worker: Int) -> ClaimedTask? {
+        let slot = entry.slot
         while true {
             let current = load(slot)
-            guard current.phase == .ready, current.use == UInt32(entry >> 32) else { return nil }
+            guard current.phase == .ready, current.use == entry.use else { return nil }
             let claimed = current.claimed(by: worker)
             // It fails when another was faster, and when a waiter has set its flag meanwhile.
             if move(slot, from: current, to: claimed) { return ClaimedTask(slot: slot, word: claimed) }
@@ -106,7 +113,7 @@ extension PoolBlock {
     @inline(__always)
     func claimReserved(_ entries: inout Range<Int>, for worker: Int) -> ClaimedTask? {
         while let entry = entries.popFirst() {
-            let task = claim(record(worker)[entry].load(ordering: .relaxed), for: worker)
+            let task = claim(QueueEntry(rawValue: record(worker)[entry].load(ordering: .relaxed)), for: worker)
             // Only now: an entry that nobody looks at any more must not be ready any more.
             progress(worker).pointee.store(UInt64(entries.lowerBound) | UInt64(entries.upperBound) << 32, ordering: .releasing)
             if let task { return task }
@@ -117,7 +124,17 @@ extension PoolBlock {
     /// Takes a task for `worker` that another one has reserved and not come to, whether that one lives or not.
     func steal(for worker: Int) -> ClaimedTask? {
         var found: ClaimedTask?
-        visitReserved(startingBehind: worker) { entry in
+        visitReserved { entry in
+            found = claim(entry, for: worker)
+            return found == nil
+        }
+        return found
+    }
+
+    /// The same from one other worker.
+    func steal(from other: Int, for worker: Int) -> ClaimedTask? {
+        var found: ClaimedTask?
+        _ = visitReserved(by: other) { entry in
             found = claim(entry, for: worker)
             return found == nil
         }
@@ -127,26 +144,34 @@ extension PoolBlock {
     /// Whether a task is in some worker's record that is still to be claimed.
     var hasReserved: Bool {
         var found = false
-        visitReserved(startingBehind: 0) { entry in
+        visitReserved { entry in
             found = isReady(entry)
             return !found
         }
         return found
     }
 
-    /// Calls `body` with the entries that workers have reserved and not tried yet, the last ones of each worker first, until it returns false.
-    private func visitReserved(startingBehind worker: Int, _ body: (UInt64) -> Bool) {
-        var other = worker
-        for _ in 0..<workers {
-            other = other + 1 < workers ? other + 1 : 0
-            let progress = progress(other).pointee.load(ordering: .sequentiallyConsistent)
-            var i = Int(progress >> 32)
-            let tried = Int(progress & 0xffff_ffff)
-            while i > tried {
-                i -= 1
-                if !body(record(other)[i].load(ordering: .acquiring)) { return }
+    /// Calls `body` with the entries that workers have reserved and not tried yet, until it returns false.
+    private func visitReserved(_ body: (QueueEntry) -> Bool) {
+        for i in 0..<(workers + 63) / 64 {
+            var bits = bunched(i).pointee.load(ordering: .sequentiallyConsistent)
+            while bits != 0 {
+                if !visitReserved(by: i * 64 + bits.trailingZeroBitCount, body) { return }
+                bits &= bits - 1
             }
         }
+    }
+
+    /// The last entries first: its worker comes from the other end.
+    private func visitReserved(by worker: Int, _ body: (QueueEntry) -> Bool) -> Bool {
+        let progress = progress(worker).pointee.load(ordering: .sequentiallyConsistent)
+        var i = Int(progress >> 32)
+        let tried = Int(progress & 0xffff_ffff)
+        while i > tried {
+            i -= 1
+            if !body(QueueEntry(rawValue: record(worker)[i].load(ordering: .acquiring))) { return false }
+        }
+        return true
     }
 
     // MARK: Calling workers
@@ -176,20 +201,12 @@ extension PoolBlock {
         return false
     }
 
-    /// After the death of `dead`: calls the workers that it may have been about to wake. Having taken their bits, it was the only one to know that they sleep.
-    /// Of all others whose bit is not set this only makes sure that they look once more before they sleep.
-    func recallWorkers(after dead: Int) {
-        // What it was itself called for, or would have found, is for others now.
-        searchers(dead / 64).pointee.bitwiseAnd(~(1 << UInt64(dead % 64)), ordering: .sequentiallyConsistent)
-        sleepers(dead / 64).pointee.bitwiseAnd(~(1 << UInt64(dead % 64)), ordering: .sequentiallyConsistent)
-        for worker in 0..<workers {
-            let bits = sleepers(worker / 64).pointee.load(ordering: .sequentiallyConsistent)
-            if bits & 1 << UInt64(worker % 64) != 0 { continue }
-            called(worker).pointee.store(1, ordering: .sequentiallyConsistent)
-            called(worker).wake()
-        }
-        if hasWork { callWorker() }
-        // It may have been about to tell publishers.
+    /// After the death of `dead`: has everybody look who may not have heard of something from it. It may have been about to wake one worker, having taken
+    /// that one's bit, and have tasks in its record; or have been about to tell publishers.
+    func recall(after dead: Int) {
+        set(dead, false, in: searchers(dead / 64))
+        set(dead, false, in: sleepers(dead / 64))
+        callAllWorkers()
         if publishersWaiting.pointee.load(ordering: .sequentiallyConsistent) != 0 { wakePublishers() }
     }
 
@@ -205,20 +222,21 @@ extension PoolBlock {
 
     /// Sleeps until the worker is called, unless `isNeeded` turns out true after it has announced itself.
     func sleep(_ worker: Int, unless isNeeded: () -> Bool) {
-        let bit = UInt64(1) << UInt64(worker % 64)
         called(worker).pointee.store(0, ordering: .sequentiallyConsistent)
-        sleepers(worker / 64).pointee.bitwiseOr(bit, ordering: .sequentiallyConsistent)
+        set(worker, true, in: sleepers(worker / 64))
         if !isNeeded() { called(worker).wait(while: 0) }
-        sleepers(worker / 64).pointee.bitwiseAnd(~bit, ordering: .sequentiallyConsistent)
+        set(worker, false, in: sleepers(worker / 64))
     }
 
     /// Says that a worker is awake and looks for work, or does so no more: then it looks once more before it sleeps.
-    func setSearching(_ worker: Int, _ isSearching: Bool) {
+    func setSearching(_ worker: Int, _ isSearching: Bool) { set(worker, isSearching, in: searchers(worker / 64)) }
+
+    private func set(_ worker: Int, _ isSet: Bool, in word: UnsafeMutablePointer<Atomic<UInt64>>) {
         let bit = UInt64(1) << UInt64(worker % 64)
-        if isSearching {
-            searchers(worker / 64).pointee.bitwiseOr(bit, ordering: .sequentiallyConsistent)
+        if isSet {
+            word.pointee.bitwiseOr(bit, ordering: .sequentiallyConsistent)
         } else {
-            searchers(worker / 64).pointee.bitwiseAnd(~bit, ordering: .sequentiallyConsistent)
+            word.pointee.bitwiseAnd(~bit, ordering: .sequentiallyConsistent)
         }
     }
 
@@ -270,4 +288,19 @@ extension PoolBlock {
 struct ClaimedTask: BitwiseCopyable {
     let slot: Int
     let word: SlotWord
+}
+
+/// What the queue says of a task: where it is, in which use of its slot, and whether it may be reserved together with others.
+struct QueueEntry: BitwiseCopyable {
+    let rawValue: UInt64
+    private static let bunchable: UInt64 = 1 << 31
+
+    init(rawValue: UInt64) { self.rawValue = rawValue }
+    init(slot: Int, use: UInt32, isBunchable: Bool) {
+        rawValue = UInt64(slot) | (isBunchable ? Self.bunchable : 0) | UInt64(use) << 32
+    }
+
+    var slot: Int { Int(rawValue & 0x7fff_ffff) }
+    var use: UInt32 { UInt32(truncatingIfNeeded: rawValue >> 32) }
+    var isBunchable: Bool { rawValue & Self.bunchable != 0 }
 }

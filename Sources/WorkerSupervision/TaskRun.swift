@@ -128,7 +128,7 @@ package final class TaskRun: TaskOwner, @unchecked Sendable {
                     let slot = Int(entries[place].slot)
                     let use = pool.makeReady(slot)
                     entries[place].use = use
-                    block.enqueue(slot, use: use, ahead: i)
+                    block.enqueue(slot, use: use, ahead: i, isBunchable: true)
                 }
                 block.publish(room)
                 pool.outstanding += room

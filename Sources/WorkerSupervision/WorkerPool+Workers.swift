@@ -138,7 +138,7 @@ extension WorkerPool {
             workers[index].failedStarts = failures
         }
         // It may have been called for a task that it then did not take, or have been about to call another.
-        block.recallWorkers(after: index)
+        block.recall(after: index)
         if let reason { return breakPool(reason) }
         if failures >= Self.mostFailedStarts {
             let cause = WorkerTerminated(

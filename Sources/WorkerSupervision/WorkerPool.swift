@@ -290,10 +290,11 @@ package final class WorkerPool: @unchecked Sendable {
     }
 
     /// Sleeps until there is little left in the queue and a task has ended, or a slot has become free, unless `isThere` turns out true after this thread has announced itself.
+    /// At most some milliseconds: of many tasks in the queue, one may have ended that others wait for.
     func waitForProgress(unless isThere: () -> Bool) {
         block.publishersWaiting.pointee.wrappingAdd(1, ordering: .sequentiallyConsistent)
         let seen = block.space.pointee.load(ordering: .sequentiallyConsistent)
-        if !isThere() { block.space.wait(while: seen) }
+        if !isThere() { block.space.wait(while: seen, until: Deadline(after: .milliseconds(10))) }
         block.publishersWaiting.pointee.wrappingSubtract(1, ordering: .sequentiallyConsistent)
     }
 

@@ -31,7 +31,7 @@ enum RingExperiments {
         try Execution(
             name: name, arena: scene.arena, meanwhile: { sleeper = try scene.makeSleepingWorker(1) }, operation: { operation(scene.pool) },
             // As the supervisor does.
-            afterDeath: { scene.pool.recallWorkers(after: 0) },
+            afterDeath: { scene.pool.recall(after: 0) },
             check: { _ in
                 scene.publishTasks()
                 scene.pool.callWorker()
@@ -65,7 +65,7 @@ enum RingExperiments {
                 pool.small(pool.resultParts, slot).storeBytes(of: 0, as: UInt64.self)
                 pool.word(slot).pointee.store(
                     SlotWord(.ready, use: use, flags: SlotWord.supervised | SlotWord.waiter).rawValue, ordering: .releasing)
-                pool.enqueue(slot, use: use, ahead: slot)
+                pool.enqueue(slot, use: use, ahead: slot, isBunchable: true)
             }
             pool.publish(taskCount)
         }
@@ -99,6 +99,8 @@ enum RingExperiments {
             }
             guard own.count <= 1 else { throw Laboratory.Failure(description: "the dead worker has had the tasks \(own)") }
             var others: [Int] = []
+            // As a successor does, if the dead one had not said yet that others may.
+            while let task = pool.steal(from: 0, for: 1) { others.append(task.slot) }
             // The other worker finds what is in the queue, and what the dead one has reserved and not come to.
             while pool.reserve(for: 1, atMost: 1) > 0 {
                 var entries = 0..<1
@@ -126,6 +128,7 @@ extension PoolBlock {
     /// A worker's loop, once round.
     fileprivate func work(asWorker worker: Int) {
         var entries = 0..<reserve(for: worker, atMost: 2)
+        setBunched(worker, true)
         guard let task = claimReserved(&entries, for: worker) else { return }
         // Not the time: what the kernel's code for that does differs with the time it takes, and no two victims would take the same path.
         claimedAt(task.slot).pointee.store(1, ordering: .releasing)
