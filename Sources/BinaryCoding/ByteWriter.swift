@@ -6,17 +6,30 @@
 /// `open`, though nothing outside this package can make one, because only open classes can be subclassed by other modules.
 open class ByteWriter {
     // Exclusive access is checked by no one here: the checks at run time cost more than what they guard, which no closure can reach.
-    @exclusivity(unchecked) package final private(set) var base: UnsafeMutableRawPointer
-    @exclusivity(unchecked) package final private(set) var capacity: Int
+    // Behind accessors, as other modules do not know of their attribute, and would check.
+    @exclusivity(unchecked) @usableFromInline final var start: UnsafeMutableRawPointer
+    @exclusivity(unchecked) @usableFromInline final var room: Int
+    @exclusivity(unchecked) @usableFromInline final var length = 0
+    @exclusivity(unchecked) @usableFromInline final var objects: [AnyObject] = []
+
+    /// Where the bytes are.
+    @inlinable package final var base: UnsafeMutableRawPointer { start }
+    /// How many bytes there is room for.
+    @inlinable package final var capacity: Int { room }
     /// How many bytes have been written.
-    @exclusivity(unchecked) package final private(set) var count = 0
+    @inlinable package final var count: Int { length }
     /// Objects that the written bytes refer to by place. Whoever sends the bytes keeps these alive until the receiver has decoded them.
-    @exclusivity(unchecked) package final var retained: [AnyObject] = []
+    @inlinable package final var retained: [AnyObject] {
+        get { objects }
+        set { objects = newValue }
+    }
+    /// Whether there are any.
+    @inlinable package final var retainsObjects: Bool { !objects.isEmpty }
 
     package init(_ memory: UnsafeMutableRawBufferPointer) {
         // An empty buffer has no address; any non-null one will do, as nothing is written before the first growth.
-        base = memory.baseAddress ?? UnsafeMutableRawPointer(bitPattern: 16).unsafelyUnwrapped
-        capacity = memory.baseAddress == nil ? 0 : memory.count
+        start = memory.baseAddress ?? UnsafeMutableRawPointer(bitPattern: 16).unsafelyUnwrapped
+        room = memory.baseAddress == nil ? 0 : memory.count
     }
 
     /// Called when `minimumCapacity` bytes are needed and the memory holds fewer: returns larger memory whose first `count` bytes are what was
@@ -28,52 +41,52 @@ open class ByteWriter {
     /// Makes room for `additional` bytes behind those already written, and returns where they begin. Writing there counts only after ``advance(by:)``.
     @inline(__always)
     package final func reserve(_ additional: Int) throws -> UnsafeMutableRawPointer {
-        if additional > capacity - count { try growSlowly(by: additional) }
-        return base + count
+        if additional > room - length { try growSlowly(by: additional) }
+        return start + length
     }
 
     /// Counts `n` bytes, written to reserved room, as part of the output.
     @inline(__always)
-    package final func advance(by n: Int) { count += n }
+    package final func advance(by n: Int) { length += n }
 
     /// Starts over in the same memory.
     package final func removeAll() {
-        count = 0
-        if !retained.isEmpty { retained.removeAll(keepingCapacity: true) }
+        length = 0
+        if !objects.isEmpty { objects.removeAll(keepingCapacity: true) }
     }
 
     /// Starts over in other memory, as a writer just made for it would. What a subclass has grown into is the subclass's to free, before.
     package final func reset(to memory: UnsafeMutableRawBufferPointer) {
-        base = memory.baseAddress ?? UnsafeMutableRawPointer(bitPattern: 16).unsafelyUnwrapped
-        capacity = memory.baseAddress == nil ? 0 : memory.count
+        start = memory.baseAddress ?? UnsafeMutableRawPointer(bitPattern: 16).unsafelyUnwrapped
+        room = memory.baseAddress == nil ? 0 : memory.count
         removeAll()
     }
 
     /// Overwrites earlier output, for lengths that are known only afterwards.
     @inline(__always)
     package final func patch<T: BitwiseCopyable>(_ value: T, at offset: Int) {
-        precondition(offset >= 0 && offset + MemoryLayout<T>.size <= count)
-        (base + offset).storeBytes(of: value, as: T.self)
+        precondition(offset >= 0 && offset + MemoryLayout<T>.size <= length)
+        (start + offset).storeBytes(of: value, as: T.self)
     }
 
     /// Takes back what was written since `count` bytes and `retained` objects were there: an encoding that failed leaves nothing behind.
     package final func truncate(to count: Int, retained kept: Int) {
-        precondition(count >= 0 && count <= self.count)
-        self.count = count
-        if kept < retained.count { retained.removeLast(retained.count - kept) }
+        precondition(count >= 0 && count <= length)
+        length = count
+        if kept < objects.count { objects.removeLast(objects.count - kept) }
     }
 
     /// The bytes written so far, valid until the next write.
-    package final var written: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: base, count: count) }
+    package final var written: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: start, count: length) }
 
     @inline(never)
     private final func growSlowly(by additional: Int) throws {
-        let larger = try grow(minimumCapacity: count + additional)
-        guard let start = larger.baseAddress, larger.count >= count + additional else {
+        let larger = try grow(minimumCapacity: length + additional)
+        guard let address = larger.baseAddress, larger.count >= length + additional else {
             preconditionFailure("grow(minimumCapacity:) returned less than it was asked for")
         }
-        base = start
-        capacity = larger.count
+        start = address
+        room = larger.count
     }
 }
 

@@ -1,7 +1,7 @@
-import BinaryCoding
+public import BinaryCoding
 import SystemLayer
 import WorkTransfer
-import WorkerSupervision
+public import WorkerSupervision
 
 /// The result of work that goes on in another process.
 ///
@@ -80,6 +80,7 @@ extension Outcome {
     fileprivate func pipe<R>(_ body: (Outcome) -> R) -> R { body(self) }
 
     /// What the worker has sent, decoded by `decode`.
+    @usableFromInline
     func decoded<R>(_ decode: (inout ByteReader) throws -> R) throws -> R {
         switch self {
         case .value(let payload): return try payload.withReader(decode)

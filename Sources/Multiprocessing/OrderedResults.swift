@@ -14,7 +14,7 @@ final class OrderedResults<R: Sendable>: @unchecked Sendable {
 
     /// Takes an input. Gives what submits it; nil at the end.
     private var pull: (() -> Submit?)?
-    typealias Submit = (TaskRun) throws -> TaskRun.Submission
+    typealias Submit = (TaskRun) throws -> (any Error)?
     /// Which input's result is given out next.
     private var next = 0
     private var isAtEnd = false
@@ -65,7 +65,7 @@ final class OrderedResults<R: Sendable>: @unchecked Sendable {
     private func submit(_ submit: Submit) {
         if !run.hasRoom { makeRoom() }
         do {
-            if case .cannotBeEncoded(let error) = try submit(run) { failures[run.next - 1] = error }
+            if let error = try submit(run) { failures[run.next - 1] = error }
         } catch {
             refuse(error)
         }

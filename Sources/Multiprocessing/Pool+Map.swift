@@ -1,6 +1,5 @@
 import Synchronization
 import SystemLayer
-import WorkTransfer
 import WorkerSupervision
 
 extension Pool {
@@ -10,20 +9,21 @@ extension Pool {
     /// - Parameter chunkSize: there for the sake of Python's; 1 or more. Inputs go to workers one by one whatever it is.
     /// - Returns: the results, in the order of the inputs.
     /// - Throws: the error of the first input, in their order, whose call failed, once all have ended; ``UsageError`` for a `chunkSize` below 1.
+    @inlinable
     public func map<A: Codable & Sendable, R: Codable & Sendable>(
         _ inputs: some Sequence<A>, chunkSize: Int? = nil, _ function: @escaping @Sendable (A) throws -> R
     ) throws -> [R] {
         try check(chunkSize: chunkSize)
-        return try core.mapAll(
-            inputs, UnaryInvocation(function), encode: UnaryInvocation<A, R>.encodeArguments, decode: UnaryInvocation<A, R>.decodeOutput)
+        return try core.mapAll(inputs, function)
     }
 
     /// Calls `function` with each of the inputs in the workers, and waits for all of them.
+    @inlinable
     public func map<A: Codable & Sendable>(
         _ inputs: some Sequence<A>, chunkSize: Int? = nil, _ function: @escaping @Sendable (A) throws -> Void
     ) throws {
         try check(chunkSize: chunkSize)
-        _ = try core.mapAll(inputs, UnaryVoidInvocation(function), encode: UnaryVoidInvocation<A>.encodeArguments) { _ in }
+        try core.mapAll(inputs, function)
     }
 
     /// As ``map(_:chunkSize:_:)``, without waiting. Cancelling the future cancels every call.
@@ -63,7 +63,8 @@ extension Pool {
     /// How many inputs lazy results take ahead, unless told otherwise.
     public static let defaultBuffer = 1024
 
-    private func check(chunkSize: Int?) throws { if let error = chunkSizeError(chunkSize) { throw error } }
+    @usableFromInline
+    func check(chunkSize: Int?) throws { if let error = chunkSizeError(chunkSize) { throw error } }
 }
 
 /// What is wrong with a chunk size, if anything is.

@@ -1,6 +1,6 @@
 import SystemLayer
 import WorkTransfer
-import WorkerSupervision
+public import WorkerSupervision
 
 /// Worker processes that stay, and the calls made in them.
 ///
@@ -13,7 +13,7 @@ import WorkerSupervision
 /// Functions are function references or closures that capture nothing; arguments and results are `Codable`. A worker that dies costs the task it was on, which
 /// fails with ``WorkerTerminated``, and is replaced. A pool that is dropped without ``close()`` ends all its futures and its workers.
 public final class Pool: Sendable {
-    let core: WorkerPool
+    @usableFromInline let core: WorkerPool
 
     /// Starts the workers. Blocks until they run, not until they are ready.
     /// - Parameters:

@@ -1,6 +1,7 @@
-package import BinaryCoding
+public import BinaryCoding
 
 /// A function of one parameter that is no pack, as `map` takes it. To make an ``Invocation`` of it would put a thunk around it, and a box for that on the heap.
+@usableFromInline
 package struct UnaryInvocation<Argument: Codable & Sendable, Output: Codable & Sendable>: InvocationOfWords, Sendable {
     package let function: @Sendable (Argument) throws -> Output
 
@@ -18,6 +19,7 @@ package struct UnaryInvocation<Argument: Codable & Sendable, Output: Codable & S
     }
 
     /// Encodes the argument. Throws `TransferError.cannotEncode`, naming its type.
+    @usableFromInline
     package static func encodeArguments(_ argument: Argument, to writer: ByteWriter) throws {
         do { try encodeBinary(argument, to: writer) } catch { throw argumentFailure(error) }
     }
@@ -29,6 +31,7 @@ package struct UnaryInvocation<Argument: Codable & Sendable, Output: Codable & S
     }
 
     /// Decodes what ``invoke(arguments:result:)`` encoded. Throws `TransferError.cannotDecode`, naming the type.
+    @usableFromInline
     package static func decodeOutput(from reader: inout ByteReader) throws -> Output {
         do { return try decodeBinary(Output.self, from: &reader) } catch { throw outputFailure(error) }
     }
@@ -69,6 +72,7 @@ package struct UnaryInvocation<Argument: Codable & Sendable, Output: Codable & S
 }
 
 /// A function of one parameter without a result. See ``UnaryInvocation``.
+@usableFromInline
 package struct UnaryVoidInvocation<Argument: Codable & Sendable>: InvocationOfWords, Sendable {
     package let function: @Sendable (Argument) throws -> Void
 
@@ -85,6 +89,7 @@ package struct UnaryVoidInvocation<Argument: Codable & Sendable>: InvocationOfWo
     }
 
     /// Encodes the argument. Throws `TransferError.cannotEncode`, naming its type.
+    @usableFromInline
     package static func encodeArguments(_ argument: Argument, to writer: ByteWriter) throws {
         do { try encodeBinary(argument, to: writer) } catch { throw argumentFailure(error) }
     }
@@ -96,6 +101,7 @@ package struct UnaryVoidInvocation<Argument: Codable & Sendable>: InvocationOfWo
     }
 
     /// Takes nothing: there to be used in the place of ``Invocation/decodeOutput(from:)``.
+    @usableFromInline
     package static func decodeOutput(from reader: inout ByteReader) throws {}
 
     package func invoke(arguments: inout ByteReader, result: ByteWriter) throws(InvocationFailure) {

@@ -5,7 +5,7 @@ package import SharedState
 public class ArenaByteWriter: ByteWriter {
     private let arena: Arena
     /// The block it has grown into, at an offset of the arena; 0 while the first memory holds everything.
-    package private(set) var block = 0
+    @exclusivity(unchecked) package private(set) var block = 0
 
     package init(_ memory: UnsafeMutableRawBufferPointer, in arena: Arena) {
         self.arena = arena

@@ -2,6 +2,7 @@ package import BinaryCoding
 package import SharedState
 
 /// Bytes that another process has sent: taken out of its slot, with a hold on every shared object they name until they are dropped.
+@usableFromInline
 package final class Payload: @unchecked Sendable {
     // Unchecked: nothing changes after init, and the block is this payload's own.
     private let arena: Arena
@@ -41,6 +42,7 @@ package final class Payload: @unchecked Sendable {
 }
 
 /// Up to 16 bytes that a worker has sent.
+@usableFromInline
 package struct SmallPayload: BitwiseCopyable, Sendable {
     private var words: (UInt64, UInt64)
     private let count: Int
@@ -60,6 +62,7 @@ package struct SmallPayload: BitwiseCopyable, Sendable {
 }
 
 /// How a task came out, before its result is decoded.
+@usableFromInline
 package enum Outcome: Sendable {
     /// The encoded result.
     case value(Payload)

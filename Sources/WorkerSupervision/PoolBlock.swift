@@ -92,7 +92,7 @@ struct PoolBlock: @unchecked Sendable {
     /// What the supervisor sleeps on, and whether it does.
     var attention: FutexWord { word32(Self.attention) }
     var supervisorAsleep: FutexWord { word32(Self.supervisorAsleep) }
-    /// What publishers sleep on until there is too little in the queue, and how many do.
+    /// What publishers sleep on until there is too little in the queue, and whether any do.
     var space: FutexWord { word32(Self.space) }
     var publishersWaiting: FutexWord { word32(Self.publishersWaiting) }
     /// A bit for each worker that sleeps or is about to.

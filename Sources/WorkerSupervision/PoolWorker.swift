@@ -13,7 +13,7 @@ struct PoolWorker {
     private let writer: SlotByteWriter
     /// Functions that have come before, by the place of their description; the last one by itself, as it is the next one most of the time.
     private var invocations: [FunctionPlace: ResolvedInvocation] = [:]
-    private var last: (place: FunctionPlace, invocation: ResolvedInvocation)?
+    private var last: (place: FunctionPlace, invocation: Unmanaged<ResolvedInvocation>)?
     /// Which entries of the worker's record are still to be tried.
     private var reserved: Range<Int>
     /// Whether others may look into the record.
@@ -138,11 +138,11 @@ struct PoolWorker {
             let invocation = try invocation(pool.function(slot))
             var arguments = ByteReader(pool.bytes(pool.argumentsParts, slot))
             do throws(InvocationFailure) {
-                try invocation.invoke(arguments: &arguments, result: writer)
+                try invocation.takeUnretainedValue().invoke(arguments: &arguments, result: writer)
             } catch {
                 throw error.underlying
             }
-            if !writer.retained.isEmpty { handles = try writer.appendHandles() }
+            if writer.retainsObjects { handles = try writer.appendHandles() }
         } catch {
             writer.removeAll()
             handles = 0
@@ -182,13 +182,13 @@ struct PoolWorker {
     }
 
     @inline(__always)
-    private mutating func invocation(_ place: FunctionPlace) throws -> ResolvedInvocation {
+    private mutating func invocation(_ place: FunctionPlace) throws -> Unmanaged<ResolvedInvocation> {
         if let last, last.place == place { return last.invocation }
         return try otherInvocation(place)
     }
 
     @inline(never)
-    private mutating func otherInvocation(_ place: FunctionPlace) throws -> ResolvedInvocation {
+    private mutating func otherInvocation(_ place: FunctionPlace) throws -> Unmanaged<ResolvedInvocation> {
         let invocation: ResolvedInvocation
         if let known = invocations[place] {
             invocation = known
@@ -196,7 +196,9 @@ struct PoolWorker {
             invocation = try Rehearsal.function(at: place.offset) ?? resolveInvocation(launch.memory(place.offset, place.bytes))
             invocations[place] = invocation
         }
-        last = (place, invocation)
-        return invocation
+        // `invocations` keeps it.
+        let unmanaged = Unmanaged.passUnretained(invocation)
+        last = (place, unmanaged)
+        return unmanaged
     }
 }

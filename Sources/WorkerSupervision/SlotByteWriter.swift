@@ -3,8 +3,8 @@ import SharedState
 
 /// A writer into a slot: its few bytes in the first line, then its larger ones, then a block of the arena. Used for one payload after the other.
 final class SlotByteWriter: ArenaByteWriter {
-    private var small = UnsafeMutableRawBufferPointer(start: nil, count: 0)
-    private var medium = UnsafeMutableRawBufferPointer(start: nil, count: 0)
+    @exclusivity(unchecked) private var small = UnsafeMutableRawBufferPointer(start: nil, count: 0)
+    @exclusivity(unchecked) private var medium = UnsafeMutableRawBufferPointer(start: nil, count: 0)
 
     /// Starts over in the memory of a slot.
     func begin(_ parts: PayloadParts, _ slot: Int, of pool: PoolBlock) {

@@ -2,6 +2,7 @@ package import SystemLayer
 import Synchronization
 
 /// What the tasks in a pool's slots belong to, on their host's side.
+@usableFromInline
 package class TaskOwner: @unchecked Sendable {
     // Unchecked: each subclass says what guards its state.
 

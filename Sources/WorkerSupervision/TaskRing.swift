@@ -202,12 +202,12 @@ extension PoolBlock {
     }
 
     /// After the death of `dead`: has everybody look who may not have heard of something from it. It may have been about to wake one worker, having taken
-    /// that one's bit, and have tasks in its record; or have been about to tell publishers.
+    /// that one's bit, and have tasks in its record; or publishers, having taken their announcement.
     func recall(after dead: Int) {
         set(dead, false, in: searchers(dead / 64))
         set(dead, false, in: sleepers(dead / 64))
         callAllWorkers()
-        if publishersWaiting.pointee.load(ordering: .sequentiallyConsistent) != 0 { wakePublishers() }
+        wakeAllPublishers()
     }
 
     func callAllWorkers() {
@@ -270,15 +270,30 @@ extension PoolBlock {
     /// queue is empty, but not for the sake of one task.
     var callBelow: Int { slots / 8 }
 
+    /// Says that a thread is about to wait for the queue to become short. Returns what it then sleeps on while it is.
+    func announcePublisher() -> UInt32 {
+        // In this order: who takes the announcement changes the word afterwards.
+        let seen = space.pointee.load(ordering: .sequentiallyConsistent)
+        publishersWaiting.pointee.store(1, ordering: .sequentiallyConsistent)
+        return seen
+    }
+
     /// Tells publishers that wait, after the queue has become shorter or a task has ended, unless there is still enough for workers to do.
     @inline(__always)
     func announceProgress() {
         if publishersWaiting.pointee.load(ordering: .sequentiallyConsistent) != 0, queueLength <= callBelow { wakePublishers() }
     }
 
-    /// Has publishers that wait look again.
+    /// Has publishers that wait look again. The announcement is taken: a system call for each of the tasks that end until they run would be too much.
     @inline(never)
     func wakePublishers() {
+        guard publishersWaiting.pointee.load(ordering: .sequentiallyConsistent) != 0,
+            publishersWaiting.pointee.exchange(0, ordering: .sequentiallyConsistent) != 0
+        else { return }
+        wakeAllPublishers()
+    }
+
+    private func wakeAllPublishers() {
         space.pointee.wrappingAdd(1, ordering: .sequentiallyConsistent)
         space.wakeAll()
     }

@@ -1,4 +1,4 @@
-package import BinaryCoding
+public import BinaryCoding
 import SharedState
 import Synchronization
 package import SystemLayer
@@ -7,6 +7,7 @@ package import WorkTransfer
 /// Many calls of one function: submitted and collected in bulk, with no object for each of them.
 ///
 /// Calls are numbered from 0 in the order in which they were submitted. One thread at a time uses a run; only ``taskEnded(_:_:)`` comes from others.
+@usableFromInline
 package final class TaskRun: TaskOwner, @unchecked Sendable {
     // Unchecked: everything is the using thread's, but for `strays` and `listeners`, which `lock` guards.
     let pool: WorkerPool
@@ -14,7 +15,7 @@ package final class TaskRun: TaskOwner, @unchecked Sendable {
     private let writer: SlotByteWriter
 
     /// Calls that have not been given out, at their number modulo the array's size: those from `oldest` to `newest`.
-    @exclusivity(unchecked) private var entries: [Entry]
+    private let entries: UnsafeMutablePointer<Entry>
     private let mask: Int
     @exclusivity(unchecked) private var oldest = 0
     @exclusivity(unchecked) private var newest = 0
@@ -31,6 +32,8 @@ package final class TaskRun: TaskOwner, @unchecked Sendable {
     /// Calls collected since the pool was told.
     @exclusivity(unchecked) private var collected = 0
     private let scratch: UnsafeMutableRawBufferPointer
+    /// That of the call given out last, when it is no short result.
+    private var outcome: Outcome?
 
     private let lock = HostLock()
     /// What calls came to that were ended by others: other threads that needed their slots, the supervisor, whoever ended the pool.
@@ -62,30 +65,37 @@ package final class TaskRun: TaskOwner, @unchecked Sendable {
         self.window = max(1, min(window, pool.block.slots / 2))
         var size = 2 * Self.mostOutOfOrder
         while size < self.window + 2 * Self.mostOutOfOrder { size *= 2 }
-        entries = Array(repeating: Entry(), count: size)
+        entries = .allocate(capacity: size)
+        entries.initialize(repeating: Entry(), count: size)
         mask = size - 1
         scratch = .allocate(byteCount: PoolBlock.mediumBytes, alignment: 16)
     }
 
     deinit {
         scratch.deallocate()
+        entries.deallocate()
         changes.deallocate()
     }
 
     package let window: Int
     /// How many calls have been submitted and not given out.
+    @usableFromInline
     package var inFlight: Int { live }
     /// Whether another call may be submitted now.
+    @usableFromInline
     package var hasRoom: Bool { live < window }
     /// The number of the next call to be submitted.
+    @usableFromInline
     package var next: Int { newest }
 
     // MARK: Submitting
 
     /// Submits the next call, which becomes number `newest`. Blocks while there is no free slot.
     /// - Parameter publishesAtOnce: workers are to see it now, and not only after some more.
+    /// - Returns: why it cannot be encoded; then there is no such call, though it has a number.
     /// - Throws: what keeps the pool from taking work. There is no call then.
-    package func submit(publishesAtOnce: Bool, _ encodeArguments: (ByteWriter) throws -> Void) throws -> Submission {
+    @usableFromInline
+    package func submit(publishesAtOnce: Bool, _ encodeArguments: (ByteWriter) throws -> Void) throws -> (any Error)? {
         let slot = try takeSlot()
         do {
             try pool.fill(slot, function, writer, encodeArguments)
@@ -95,7 +105,7 @@ package final class TaskRun: TaskOwner, @unchecked Sendable {
             try publish()
             newest += 1
             unpublished += 1
-            return .cannotBeEncoded(error)
+            return error
         }
         pool.records[slot].tag = newest
         entries[newest & mask] = Entry(slot: Int32(slot), use: 0)
@@ -106,16 +116,11 @@ package final class TaskRun: TaskOwner, @unchecked Sendable {
             publishAt = min(Self.mostAtOnce, 2 * publishAt)
             try publish()
         }
-        return .submitted
-    }
-
-    package enum Submission {
-        case submitted
-        /// There is no such call, though it has a number.
-        case cannotBeEncoded(any Error)
+        return nil
     }
 
     /// Makes workers see all that was submitted.
+    @usableFromInline
     package func publish() throws {
         while unpublished < newest {
             let count = newest - unpublished
@@ -142,6 +147,7 @@ package final class TaskRun: TaskOwner, @unchecked Sendable {
     }
 
     /// Takes back what was submitted and not published, when it cannot be.
+    @usableFromInline
     package func withdraw() {
         while newest > unpublished {
             newest -= 1
@@ -172,6 +178,7 @@ package final class TaskRun: TaskOwner, @unchecked Sendable {
     }
 
     /// Gives slots back that hold nothing, so that nobody waits for them while this run is not used.
+    @usableFromInline
     package func returnSlots(keeping kept: Int = 0) {
         guard free.count > kept || collected > 0 else { return }
         let isLast = pool.lock.withLock {
@@ -191,14 +198,16 @@ package final class TaskRun: TaskOwner, @unchecked Sendable {
     // MARK: Collecting
 
     /// A call that has ended.
-    package struct Finished {
-        package let number: Int
-        /// Its outcome, unless it is a result that lies in `bytes`, which are valid until the next call is taken.
-        package let outcome: Outcome?
-        package let bytes: UnsafeRawBufferPointer
+    @usableFromInline
+    package struct Finished: BitwiseCopyable {
+        @usableFromInline package let number: Int
+        /// Whether its outcome is to be had by ``takeOutcome()``; else it is a result that lies in `bytes`. Both until the next call is given out.
+        @usableFromInline package let hasOutcome: Bool
+        @usableFromInline package let bytes: UnsafeRawBufferPointer
     }
 
     /// Gives out a call that has ended, the older ones first but in no certain order; nil when there is none at the moment, and then it begins anew with the oldest.
+    @usableFromInline
     package func nextFinished() -> Finished? {
         if cursor < 0 {
             for straggler in stragglers { if case .finished(let finished) = take(straggler.number) { return finished } }
@@ -241,7 +250,8 @@ package final class TaskRun: TaskOwner, @unchecked Sendable {
             // Somebody else has taken it out, and is about to say so if that has not been said yet.
             guard let outcome = takeStray(number) else { return .running }
             forget(number)
-            return .finished(Finished(number: number, outcome: outcome, bytes: UnsafeRawBufferPointer(start: nil, count: 0)))
+            self.outcome = outcome
+            return .finished(Finished(number: number, hasOutcome: true, bytes: UnsafeRawBufferPointer(start: nil, count: 0)))
         }
         switch word.phase {
         case .ready: return .waiting
@@ -249,7 +259,8 @@ package final class TaskRun: TaskOwner, @unchecked Sendable {
         case .condemned, .free:
             guard let outcome = takeStray(number) else { return .running }
             forget(number)
-            return .finished(Finished(number: number, outcome: outcome, bytes: UnsafeRawBufferPointer(start: nil, count: 0)))
+            self.outcome = outcome
+            return .finished(Finished(number: number, hasOutcome: true, bytes: UnsafeRawBufferPointer(start: nil, count: 0)))
         case .value, .error:
             guard pool.block.move(slot, from: word, to: word.moved(to: .draining)) else { return .running }
             let finished = finish(number, slot, word)
@@ -264,9 +275,17 @@ package final class TaskRun: TaskOwner, @unchecked Sendable {
         return nil
     }
 
+    /// The outcome of the call that was given out last, when it has one.
+    @usableFromInline
+    package func takeOutcome() -> Outcome {
+        guard let outcome else { preconditionFailure("an outcome that was taken before") }
+        self.outcome = nil
+        return outcome
+    }
+
     /// The outcome of a call that was just given out, also when that is a result in memory that will be used again.
     package func outcome(of finished: Finished) -> Outcome {
-        if let outcome = finished.outcome { return outcome }
+        if finished.hasOutcome { return takeOutcome() }
         guard let start = finished.bytes.baseAddress else { preconditionFailure("a result at no address") }
         if finished.bytes.count <= PoolBlock.smallBytes { return .small(SmallPayload(start, count: finished.bytes.count)) }
         return .value(Payload(inline: start, bytes: finished.bytes.count, block: 0, handles: 0, in: pool.arena))
@@ -275,7 +294,7 @@ package final class TaskRun: TaskOwner, @unchecked Sendable {
     private func finish(_ number: Int, _ slot: Int, _ word: SlotWord) -> Finished {
         let block = pool.block
         let place = block.place(block.resultParts, slot)
-        var outcome: Outcome?
+        var hasOutcome = false
         var bytes = UnsafeRawBufferPointer(start: nil, count: 0)
         if word.phase == .value, place.isInline, !place.hasHandles {
             let there = block.bytes(block.resultParts, slot)
@@ -283,6 +302,7 @@ package final class TaskRun: TaskOwner, @unchecked Sendable {
             bytes = UnsafeRawBufferPointer(rebasing: scratch[..<there.count])
         } else {
             outcome = pool.takeOutcome(slot, word)
+            hasOutcome = true
         }
         let argumentsBlock = block.place(block.argumentsParts, slot).block
         if argumentsBlock != 0 { pool.arena.free(argumentsBlock) }
@@ -292,7 +312,7 @@ package final class TaskRun: TaskOwner, @unchecked Sendable {
         if word.hasWaiter { block.futex(slot).wakeAll() }
         free.append(Int32(slot))
         collected += 1
-        return Finished(number: number, outcome: outcome, bytes: bytes)
+        return Finished(number: number, hasOutcome: hasOutcome, bytes: bytes)
     }
 
     /// Where a call is that has been published and not been given out.
@@ -314,6 +334,7 @@ package final class TaskRun: TaskOwner, @unchecked Sendable {
     // MARK: Waiting
 
     /// Waits until it is worth while to collect and to submit more: some calls have ended, and workers are about to run out of others.
+    @usableFromInline
     package func waitForRoom() {
         returnSlots(keeping: Self.mostAtOnce)
         var spinning = Spinning(in: pool)
@@ -347,6 +368,7 @@ package final class TaskRun: TaskOwner, @unchecked Sendable {
     }
 
     /// Waits until the call that was submitted last may have ended.
+    @usableFromInline
     package func waitForLast() {
         returnSlots()
         var number = newest - 1

@@ -9,6 +9,7 @@ package import WorkTransfer
 /// The host's side of a pool of workers: publishes tasks, takes out results, and, on one thread of its own, supervises the workers.
 ///
 /// Only the process that made it may use it: in a forked child it is a copy without a thread, and refuses.
+@usableFromInline
 package final class WorkerPool: @unchecked Sendable {
     // Unchecked: `lock` guards everything that changes, but for what follows a slot's word (see SlotRecord); the shared memory is used as the room's README says.
     let arena: Arena
@@ -185,7 +186,7 @@ package final class WorkerPool: @unchecked Sendable {
             throw error
         }
         writer.end(arguments, slot, of: block)
-        if !writer.retained.isEmpty { records[slot].retained = writer.retained }
+        if writer.retainsObjects { records[slot].retained = writer.retained }
         block.setFunction(function, slot)
         if configuration.taskTimeout != nil { block.claimedAt(slot).pointee.store(0, ordering: .relaxed) }
     }
@@ -292,16 +293,12 @@ package final class WorkerPool: @unchecked Sendable {
     /// Sleeps until there is little left in the queue and a task has ended, or a slot has become free, unless `isThere` turns out true after this thread has announced itself.
     /// At most some milliseconds: of many tasks in the queue, one may have ended that others wait for.
     func waitForProgress(unless isThere: () -> Bool) {
-        block.publishersWaiting.pointee.wrappingAdd(1, ordering: .sequentiallyConsistent)
-        let seen = block.space.pointee.load(ordering: .sequentiallyConsistent)
+        let seen = block.announcePublisher()
         if !isThere() { block.space.wait(while: seen, until: Deadline(after: .milliseconds(10))) }
-        block.publishersWaiting.pointee.wrappingSubtract(1, ordering: .sequentiallyConsistent)
     }
 
     /// Has threads look again that wait for room.
-    func wakePublishers() {
-        if block.publishersWaiting.pointee.load(ordering: .sequentiallyConsistent) != 0 { block.wakePublishers() }
-    }
+    func wakePublishers() { block.wakePublishers() }
 }
 
 /// What only the host knows of a slot's task.
