@@ -1,4 +1,6 @@
 public import BinaryCoding
+import Glibc
+import Synchronization
 import SystemLayer
 import WorkTransfer
 public import WorkerSupervision
@@ -9,7 +11,11 @@ public import WorkerSupervision
 public final class Future<Output: Sendable>: Sendable {
     let core: TaskCore
     private let decode: @Sendable (Outcome) throws -> Output
-    private let decoded = DecodedResult<Output>()
+    /// The result, decoded once: decoding runs the user's code, so that no lock is held meanwhile, and the first of two threads that do it stores theirs.
+    private nonisolated(unsafe) var decodedValue: Result<Output, any Error>?  // written in the state `storing`, read in `decoded`
+    private let decodedState = Atomic<UInt8>(0)
+    private static var storing: UInt8 { 1 }
+    private static var decoded: UInt8 { 2 }
 
     init(_ core: TaskCore, decode: @escaping @Sendable (Outcome) throws -> Output) {
         self.core = core
@@ -72,7 +78,16 @@ public final class Future<Output: Sendable>: Sendable {
 
     /// Decodes at the first call, and gives the same value at every other.
     func decodedResult(_ outcome: Outcome) -> Result<Output, any Error> {
-        decoded.get { Result { try decode(outcome) } }
+        if decodedState.load(ordering: .acquiring) == Self.decoded, let decodedValue { return decodedValue }
+        let new = Result { try decode(outcome) }
+        guard decodedState.compareExchange(expected: 0, desired: Self.storing, ordering: .acquiring).exchanged else {
+            // Another thread has decoded it too, and stores what it has this moment.
+            while decodedState.load(ordering: .acquiring) != Self.decoded { sched_yield() }
+            return decodedValue ?? new
+        }
+        decodedValue = new
+        decodedState.store(Self.decoded, ordering: .releasing)
+        return new
     }
 }
 
@@ -90,23 +105,6 @@ extension Outcome {
         case .made(let value):
             guard let value = value as? R else { preconditionFailure("a result of another type than its future's") }
             return value
-        }
-    }
-}
-
-/// A result that is decoded once. Decoding runs the user's code, so no lock is held meanwhile.
-private final class DecodedResult<Value: Sendable>: @unchecked Sendable {
-    // Unchecked: `value` is guarded by `lock`.
-    private let lock = HostLock()
-    private var value: Result<Value, any Error>?
-
-    func get(_ decode: () -> Result<Value, any Error>) -> Result<Value, any Error> {
-        if let value = lock.withLock({ value }) { return value }
-        let new = decode()
-        return lock.withLock {
-            if let value { return value }
-            value = new
-            return new
         }
     }
 }

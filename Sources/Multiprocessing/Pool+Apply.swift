@@ -7,7 +7,7 @@ extension Pool {
     public func apply<each A: Codable & Sendable, R: Codable & Sendable>(
         _ function: @escaping @Sendable (repeat each A) throws -> R, _ argument: repeat each A
     ) throws -> R {
-        try core.call(function, repeat each argument).waitForResult(until: .never, nil).get()
+        try core.callAndWait(function, repeat each argument)
     }
 
     /// The same with the function as a trailing closure.
@@ -22,7 +22,7 @@ extension Pool {
     public func apply<each A: Codable & Sendable>(
         _ function: @escaping @Sendable (repeat each A) throws -> Void, _ argument: repeat each A
     ) throws {
-        try core.callVoid(function, repeat each argument).waitForResult(until: .never, nil).get()
+        try core.callVoidAndWait(function, repeat each argument)
     }
 
     /// The same with the function as a trailing closure.

@@ -1,8 +1,40 @@
+import BinaryCoding
 import WorkTransfer
 import WorkerSupervision
 
-/// The two forms of a call, each written once for all that offer it.
+/// The forms of a call, each written once for all that offer it.
 extension WorkerPool {
+    /// Calls `function`, and waits for what it returns.
+    func callAndWait<each A: Codable & Sendable, R: Codable & Sendable>(
+        _ function: @escaping @Sendable (repeat each A) throws -> R, _ argument: repeat each A
+    ) throws -> R {
+        let invocation = Invocation(function)
+        var result: R?
+        try call(invocation.key, { invocation }) { writer in
+            try Invocation<repeat each A, R>.encodeArguments(repeat each argument, to: writer)
+        } _: { bytes, outcome in
+            if let outcome {
+                result = try outcome.decoded { try Invocation<repeat each A, R>.decodeOutput(from: &$0) }
+            } else {
+                var reader = ByteReader(bytes)
+                result = try Invocation<repeat each A, R>.decodeOutput(from: &reader)
+            }
+        }
+        guard let result else { preconditionFailure("a call without a result") }
+        return result
+    }
+
+    func callVoidAndWait<each A: Codable & Sendable>(
+        _ function: @escaping @Sendable (repeat each A) throws -> Void, _ argument: repeat each A
+    ) throws {
+        let invocation = VoidInvocation(function)
+        try call(invocation.key, { invocation }) { writer in
+            try VoidInvocation<repeat each A>.encodeArguments(repeat each argument, to: writer)
+        } _: { _, outcome in
+            if let outcome { try outcome.decoded { _ in } }
+        }
+    }
+
     func call<each A: Codable & Sendable, R: Codable & Sendable>(
         _ function: @escaping @Sendable (repeat each A) throws -> R, _ argument: repeat each A, isSupervised: Bool = false,
         timeout: Duration? = nil

@@ -11,7 +11,7 @@ package import WorkTransfer
 package final class TaskRun: TaskOwner, @unchecked Sendable {
     // Unchecked: everything is the using thread's, but for `strays` and `listeners`, which `lock` guards.
     let pool: WorkerPool
-    private let function: FunctionPlace
+    @exclusivity(unchecked) private var function: FunctionPlace
     private let writer: SlotByteWriter
 
     /// Calls that have not been given out, at their number modulo the array's size: those from `oldest` to `newest`.
@@ -56,10 +56,14 @@ package final class TaskRun: TaskOwner, @unchecked Sendable {
 
     /// - Parameter window: how many calls may be in flight, at most.
     /// - Throws: `TransferError` for a function that cannot travel.
-    package init(_ invocation: some HostInvocation, window: Int, in pool: WorkerPool) throws {
+    package convenience init(_ invocation: some HostInvocation, window: Int, in pool: WorkerPool) throws {
         try pool.checkHost()
+        self.init(FunctionPlace(try FunctionCatalog.entry(for: invocation, in: pool.arena)), window: window, in: pool)
+    }
+
+    init(_ function: FunctionPlace, window: Int, in pool: WorkerPool) {
         self.pool = pool
-        function = FunctionPlace(try FunctionCatalog.entry(for: invocation, in: pool.arena))
+        self.function = function
         writer = SlotByteWriter(in: pool.arena)
         // Others want slots too.
         self.window = max(1, min(window, pool.block.slots / 2))
@@ -136,7 +140,7 @@ package final class TaskRun: TaskOwner, @unchecked Sendable {
                     block.enqueue(slot, use: use, ahead: i, isBunchable: true)
                 }
                 block.publish(room)
-                pool.outstanding += room
+                pool.countPublished(room)
                 return room
             }
             unpublished += published
@@ -161,7 +165,7 @@ package final class TaskRun: TaskOwner, @unchecked Sendable {
     private func takeSlot() throws -> Int {
         if let slot = free.popLast() { return Int(slot) }
         while true {
-            let wanted = min(Self.mostAtOnce / 2, window - live)
+            let wanted = max(1, min(Self.mostAtOnce / 2, window - live))
             try pool.lock.withLock {
                 if let refusal = pool.phase.refusal { throw refusal }
                 while free.count < wanted, let slot = pool.popFreeSlot() {
@@ -181,18 +185,19 @@ package final class TaskRun: TaskOwner, @unchecked Sendable {
     @usableFromInline
     package func returnSlots(keeping kept: Int = 0) {
         guard free.count > kept || collected > 0 else { return }
-        let isLast = pool.lock.withLock {
-            while free.count > kept, let slot = free.popLast() {
-                pool.records[Int(slot)].owner = nil
-                pool.freeSlots.append(Int(slot))
+        if free.count > kept {
+            pool.lock.withLock {
+                while free.count > kept, let slot = free.popLast() {
+                    pool.records[Int(slot)].owner = nil
+                    pool.freeSlots.append(Int(slot))
+                }
             }
-            pool.outstanding -= collected
-            collected = 0
-            if case .open = pool.phase { return false }
-            return pool.outstanding == 0
+            pool.wakePublishers()
         }
-        pool.wakePublishers()
-        if isLast { pool.block.callSupervisor() }
+        if collected > 0 {
+            pool.countEnded(collected)
+            collected = 0
+        }
     }
 
     // MARK: Collecting
@@ -473,5 +478,46 @@ package final class TaskRun: TaskOwner, @unchecked Sendable {
             if number < first || !pool.giveUp(slot, use, CancellationError(), running: false) { pool.supervise(slot, use) }
         }
         returnSlots()
+    }
+}
+
+extension WorkerPool {
+    /// Calls a function, and waits for what comes of it, by a run that is used again and again: nothing is allocated for the call.
+    /// - Parameter take: gets the result's bytes, or the outcome where that is no short result.
+    package func call(
+        _ key: FunctionKey?, _ invocation: () -> any HostInvocation, _ encodeArguments: (ByteWriter) throws -> Void,
+        _ take: (_ result: UnsafeRawBufferPointer, _ outcome: Outcome?) throws -> Void
+    ) throws {
+        try checkHost()
+        let function = FunctionPlace(try FunctionCatalog.entry(for: key, in: arena, invocation))
+        let run = spareRun.take() ?? TaskRun(function, window: 1, in: self)
+        defer {
+            spareRun.give(run)?.returnSlots()
+            // Its slot and it would keep a pool alive that has ended.
+            if isClosing.load(ordering: .sequentiallyConsistent) { spareRun.take()?.returnSlots() }
+        }
+        let finished = try run.callAndWait(function, encodeArguments)
+        try take(finished.bytes, finished.hasOutcome ? run.takeOutcome() : nil)
+    }
+}
+
+extension TaskRun {
+    fileprivate func callAndWait(_ function: FunctionPlace, _ encodeArguments: (ByteWriter) throws -> Void) throws -> Finished {
+        self.function = function
+        do {
+            if let error = try submit(publishesAtOnce: true, encodeArguments) { throw error }
+        } catch {
+            withdraw()
+            throw error
+        }
+        let number = newest - 1
+        while true {
+            if let finished = takeIfFinished(number) {
+                pool.countEnded(collected)
+                collected = 0
+                return finished
+            }
+            _ = waiter(for: number)?.wait(until: .never)
+        }
     }
 }

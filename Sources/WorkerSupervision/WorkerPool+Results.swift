@@ -91,18 +91,15 @@ extension WorkerPool {
     /// Frees a slot that this thread has made its own, and completes its task.
     func release(_ slot: Int, from word: SlotWord, with outcome: Outcome) {
         let (owner, tag) = (records[slot].owner, records[slot].tag)
-        let isLast = lock.withLock {
+        lock.withLock {
             clear(slot)
             block.word(slot).pointee.store(SlotWord(.free, use: word.use).rawValue, ordering: .releasing)
             freeSlots.append(slot)
-            outstanding -= 1
-            if case .open = phase { return false }
-            return outstanding == 0
         }
         owner?.taskEnded(tag, outcome)
         if word.hasWaiter { block.futex(slot).wakeAll() }
         wakePublishers()
-        if isLast { block.callSupervisor() }
+        countEnded(1)
     }
 
     /// Takes out all finished results. Returns whether there were any.

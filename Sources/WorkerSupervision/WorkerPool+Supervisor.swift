@@ -34,6 +34,7 @@ extension WorkerPool {
             block.supervisorAsleep.pointee.store(0, ordering: .sequentiallyConsistent)
         }
         lock.withLock { if case .open = phase { phase = .closing } }
+        spareRun.take()?.returnSlots()
         finished.complete(.made(()))
         ExitHooks.remove(ObjectIdentifier(self))
     }
@@ -50,7 +51,7 @@ extension WorkerPool {
         lock.withLock {
             switch phase {
             case .open: false
-            case .closing: outstanding == 0
+            case .closing: !hasOutstanding
             case .terminated: true
             }
         }
@@ -114,6 +115,7 @@ extension WorkerPool {
     package func close() {
         guard isHost else { return }
         lock.withLock { if case .open = phase { phase = .closing } }
+        isClosing.store(true, ordering: .sequentiallyConsistent)
         // Also what nobody waits for has to be seen to its end now.
         forEachTask(supervise)
         wakePublishers()
@@ -152,6 +154,7 @@ extension WorkerPool {
             phase = .terminated(refusal)
             for index in workers.indices { workers[index].restart = nil }
         }
+        isClosing.store(true, ordering: .sequentiallyConsistent)
         forEachTask { slot, use in _ = giveUp(slot, use, error) }
         killWorkers()
         wakePublishers()

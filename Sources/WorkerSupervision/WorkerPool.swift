@@ -30,7 +30,9 @@ package final class WorkerPool: @unchecked Sendable {
     var usedSlots = 0
     let records: UnsafeMutablePointer<SlotRecord>
     /// Tasks without an outcome.
-    var outstanding = 0
+    private let outstanding = Atomic<Int>(0)
+    /// Whether no more work is taken.
+    let isClosing = Atomic<Bool>(false)
     var workers: [WorkerRecord]
     var phase = Phase.open
     var events: [Event] = []
@@ -45,7 +47,9 @@ package final class WorkerPool: @unchecked Sendable {
     /// How long threads look for a result before they sleep, and with how many processes at most that could use a processor.
     private let spinning: (processors: Int, nanoseconds: UInt64)
     /// A writer that nobody uses at the moment.
-    private let spareWriter = Atomic<UInt>(0)
+    private let spareWriter = Spare<SlotByteWriter>()
+    /// A run for calls that are waited for, likewise.
+    let spareRun = Spare<TaskRun>()
 
     enum Phase {
         case open
@@ -124,9 +128,6 @@ package final class WorkerPool: @unchecked Sendable {
         if isHost { arena.free(block.offset) }
         records.deinitialize(count: block.slots)
         records.deallocate()
-        if let writer = UnsafeRawPointer(bitPattern: spareWriter.load(ordering: .acquiring)) {
-            Unmanaged<SlotByteWriter>.fromOpaque(writer).release()
-        }
     }
 
     var isHost: Bool { CurrentProcess.identity(in: arena) == host }
@@ -157,8 +158,11 @@ package final class WorkerPool: @unchecked Sendable {
             try checkHost()
             let function = try FunctionCatalog.entry(for: key, in: arena, invocation)
             let slot = try takeSlot()
-            let writer = takeWriter()
-            defer { giveBack(writer) }
+            let writer = spareWriter.take() ?? SlotByteWriter(in: arena)
+            defer {
+                writer.forget()
+                spareWriter.give(writer)
+            }
             do {
                 try fill(slot, FunctionPlace(function), writer, encodeArguments)
             } catch {
@@ -203,7 +207,7 @@ package final class WorkerPool: @unchecked Sendable {
                 task.use = makeReady(slot, flags: isSupervised ? SlotWord.supervised : 0)
                 block.enqueue(slot, use: task.use, ahead: 0)
                 block.publish(1)
-                outstanding += 1
+                countPublished(1)
                 if let (deadline, timeout) = deadline {
                     deadlines.append((deadline, task, TaskTimeout("The task did not finish within \(timeout), and its worker was ended.")))
                 }
@@ -216,6 +220,18 @@ package final class WorkerPool: @unchecked Sendable {
         block.callWorker()
         if deadline != nil || configuration.taskTimeout != nil { block.callSupervisor() }
     }
+
+    /// Counts tasks that are about to be published. Under the lock, which says that work is taken.
+    func countPublished(_ count: Int) { outstanding.wrappingAdd(count, ordering: .sequentiallyConsistent) }
+
+    /// Counts tasks that have their outcome.
+    @inline(__always)
+    func countEnded(_ count: Int) {
+        let left = outstanding.wrappingSubtract(count, ordering: .sequentiallyConsistent).newValue
+        if left == 0, isClosing.load(ordering: .sequentiallyConsistent) { block.callSupervisor() }
+    }
+
+    var hasOutstanding: Bool { outstanding.load(ordering: .sequentiallyConsistent) != 0 }
 
     /// Makes a filled slot ready, in its next use. Under the lock.
     @inline(__always)
@@ -232,22 +248,6 @@ package final class WorkerPool: @unchecked Sendable {
             return Deadline(instant: 0)
         }
         return Deadline(instant: Deadline.now.instant + spinning.nanoseconds)
-    }
-
-    // MARK: Writers
-
-    private func takeWriter() -> SlotByteWriter {
-        guard let spare = UnsafeRawPointer(bitPattern: spareWriter.exchange(0, ordering: .acquiringAndReleasing)) else {
-            return SlotByteWriter(in: arena)
-        }
-        return Unmanaged<SlotByteWriter>.fromOpaque(spare).takeRetainedValue()
-    }
-
-    private func giveBack(_ writer: SlotByteWriter) {
-        writer.forget()
-        let new = UInt(bitPattern: Unmanaged.passRetained(writer).toOpaque())
-        guard let old = UnsafeRawPointer(bitPattern: spareWriter.exchange(new, ordering: .acquiringAndReleasing)) else { return }
-        Unmanaged<SlotByteWriter>.fromOpaque(old).release()
     }
 
     // MARK: Slots
@@ -311,4 +311,27 @@ struct SlotRecord {
     var attempts = 1
     /// What must outlive the task's arguments.
     var retained: [AnyObject] = []
+}
+
+/// An object that nobody uses at the moment, or none.
+struct Spare<Object: AnyObject>: ~Copyable {
+    private let reference = Atomic<UInt>(0)
+
+    deinit { _ = take() }
+
+    /// Takes the object, if there is one.
+    @inline(__always)
+    borrowing func take() -> Object? {
+        guard let pointer = UnsafeRawPointer(bitPattern: reference.exchange(0, ordering: .acquiringAndReleasing)) else { return nil }
+        return Unmanaged<Object>.fromOpaque(pointer).takeRetainedValue()
+    }
+
+    /// Leaves the object to who needs one next. Returns the one that was there, if any, which nobody does.
+    @inline(__always)
+    @discardableResult
+    borrowing func give(_ object: Object) -> Object? {
+        let new = UInt(bitPattern: Unmanaged.passRetained(object).toOpaque())
+        let old = UnsafeRawPointer(bitPattern: reference.exchange(new, ordering: .acquiringAndReleasing))
+        return old.map { Unmanaged<Object>.fromOpaque($0).takeRetainedValue() }
+    }
 }
