@@ -5,7 +5,7 @@ package import SharedState
 public final class ArenaByteWriter: ByteWriter {
     private let arena: Arena
     /// The block it has grown into, at an offset of the arena; 0 while the first memory holds everything.
-    package private(set) var block = 0
+    @exclusivity(unchecked) package private(set) var block = 0
 
     package init(_ memory: UnsafeMutableRawBufferPointer, in arena: Arena) {
         self.arena = arena
@@ -29,7 +29,8 @@ public final class ArenaByteWriter: ByteWriter {
 
     /// Appends the places of the shared objects that were written, for the receiver to hold on to before anybody decodes. Returns how many there are.
     package func appendHandles() throws -> UInt32 {
-        for case let object as any SharedObject in retained { try append(object.handle) }
+        if retained.isEmpty { return 0 }
+        try forEachHandle { try append($0) }
         return UInt32(retained.count)
     }
 
