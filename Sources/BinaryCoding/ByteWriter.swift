@@ -25,6 +25,8 @@ open class ByteWriter {
     }
     /// Whether there are any.
     @inlinable package final var retainsObjects: Bool { !objects.isEmpty }
+    /// The place of the first of them, where it is known, else 0.
+    @exclusivity(unchecked) final var firstHandle: UInt64 = 0
 
     package init(_ memory: UnsafeMutableRawBufferPointer) {
         // An empty buffer has no address; any non-null one will do, as nothing is written before the first growth.
@@ -53,6 +55,7 @@ open class ByteWriter {
     package final func removeAll() {
         length = 0
         if !objects.isEmpty { objects.removeAll(keepingCapacity: true) }
+        firstHandle = 0
     }
 
     /// Starts over in other memory, as a writer just made for it would. What a subclass has grown into is the subclass's to free, before.
@@ -74,6 +77,7 @@ open class ByteWriter {
         precondition(count >= 0 && count <= length)
         length = count
         if kept < objects.count { objects.removeLast(objects.count - kept) }
+        if kept == 0 { firstHandle = 0 }
     }
 
     /// The bytes written so far, valid until the next write.

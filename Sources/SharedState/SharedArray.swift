@@ -106,20 +106,22 @@ public final class SharedArray<T: BitwiseCopyable & Sendable>: Codable, Sendable
     /// Blocks while another holds the lock. Not recursive: `body` must not use the same array's lock, nor set its elements by subscript. When its process dies
     /// in `body`, what that had written stays, and the lock is handed on: use ``withLock(repair:_:)`` where half a change must not be taken for a whole.
     /// - Returns: what `body` returns.
+    @inlinable
     public func withLock<R>(_ body: (inout MutableSpan<T>) throws -> R) rethrows -> R {
-        lockWord.lock(in: block.arena)
-        defer { lockWord.unlock() }
+        lock()
+        defer { unlock() }
         var span = elements.mutableSpan
         return try body(&span)
     }
 
     /// As ``withLock(_:)``, with `repair` called before `body` when the last process, or thread, to hold the lock has died in it. When `repair` throws, the
     /// array counts as repaired all the same.
+    @inlinable
     public func withLock<R>(
         repair: (inout MutableSpan<T>) throws -> Void, _ body: (inout MutableSpan<T>) throws -> R
     ) rethrows -> R {
-        let isFromDead = lockWord.lock(in: block.arena)
-        defer { lockWord.unlock() }
+        let isFromDead = lock()
+        defer { unlock() }
         var span = elements.mutableSpan
         if isFromDead { try repair(&span) }
         return try body(&span)
@@ -135,8 +137,9 @@ public final class SharedArray<T: BitwiseCopyable & Sendable>: Codable, Sendable
     }
 
     // What the user's module inlines takes the lock by these.
-    @usableFromInline
-    func lock() { lockWord.lock(in: block.arena) }
+    /// - Returns: whether its last owner has died holding it.
+    @usableFromInline @discardableResult
+    func lock() -> Bool { lockWord.lock(in: block.arena) }
     @usableFromInline
     func unlock() { lockWord.unlock() }
 

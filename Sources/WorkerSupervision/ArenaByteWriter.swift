@@ -29,7 +29,8 @@ public class ArenaByteWriter: ByteWriter {
 
     /// Appends the places of the shared objects that were written, for the receiver to hold on to before anybody decodes. Returns how many there are.
     package func appendHandles() throws -> UInt32 {
-        for case let object as any SharedObject in retained { try append(object.handle) }
+        if retained.isEmpty { return 0 }
+        try forEachHandle { try append($0) }
         return UInt32(retained.count)
     }
 
