@@ -11,7 +11,7 @@ struct RoundTripCommand: ParsableCommand {
         discussion: """
             `roundtrip.awake` is `Pool.apply` of a function that does nothing, in a pool of one whose worker waits by spinning; \
             `roundtrip.asleep` the same with one that sleeps between calls. One call follows the other. The host is kept on a processor \
-            other than the worker's, for both sides, and a sample of either side is the median over 15 batches of calls.
+            other than the worker's, for both sides, and a sample of every side is the median over 61 batches of calls.
             c.hybrid and c.futex are two processes that share a number for each direction: the first looks at it 4000 times before it sleeps \
             in a futex, the second always sleeps. python.Pool.apply calls a function that does nothing in a pool of one.
             """)
@@ -28,17 +28,18 @@ func measureRoundTrips(_ session: Session) throws {
     // Started before this thread is pinned, which its processes would inherit.
     let python = Python()
     defer { python.end() }
-    let calls = session.quick ? 100 : 300
-    let apply = python.baseline("python.Pool.apply") { try $0.number("apply", calls) / Double(calls) }
+    let calls = session.quick ? 2 : 5
+    let apply = python.baseline("python.Pool.apply") { try $0.number("apply", batches, calls) / Double(calls) }
     let awake = try measure("roundtrip.awake", .spinning, "c.hybrid", CB_BALL_HYBRID, apply, session)
     let asleep = try measure("roundtrip.asleep", .blocking, "c.futex", CB_BALL_FUTEX, [], session)
     let notes = [python.note].compactMap { $0 } + awake.notes + asleep.notes
     try session.report("One call and back", awake.figures + asleep.figures, notes: notes)
 }
 
-/// A sample is the median over so many batches of calls, on both sides. The two processes of a round trip need two processors at the same time,
-/// and on a shared machine the scheduler takes one away now and then, for longer than thousands of calls last: a mean would show that alone.
-private let batches = 15
+/// A sample is the median over so many batches of calls, on every side. The two processes of a round trip need two processors at the same time,
+/// and on a shared machine the scheduler takes one away now and then, for longer than thousands of calls last: a mean would show that alone, and
+/// so would the median over batches that last as long as its turns do.
+private let batches = 61
 
 private func measure(
     _ metric: String, _ waiting: WaitStrategy, _ name: String, _ kind: cb_ball_kind, _ others: [Baseline], _ session: Session
