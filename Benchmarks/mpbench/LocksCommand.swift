@@ -34,11 +34,11 @@ func measureLocks(_ session: Session) throws {
             let subject = try SharedValueLock(team)
             let baselines = BaselineLock.all(team)
             // The goals are about two processes; more carry their number.
-            let crowd = team.size == 2 ? "" : ".\(team.size)"
-            figures += try measureContended(subject, "lock.contended\(crowd)", baselines: baselines, session)
+            let size = team.size == 2 ? "" : ".\(team.size)"
+            figures += try measureContended(subject, "lock.contended\(size)", baselines: baselines, session)
             for kind in try SharedLockKind.all(team) {
                 let counterpart = baselines.filter { $0.name == kind.counterpart }
-                figures += try measureContended(kind, "lock.contended.\(kind.name)\(crowd)", baselines: counterpart, session)
+                figures += try measureContended(kind, "lock.contended.\(kind.name)\(size)", baselines: counterpart, session)
             }
             notes.append(try fairness(of: subject, .none, team))
         }
@@ -61,7 +61,7 @@ private func fairness(of lock: some MeasuredLock, _ work: LockWork, _ team: Team
 
 /// Millions of increments a second of more processes than processors, with work under the lock and between, against the pthread mutex that is best at it.
 private func measureOversubscribed(
-    _ subject: some MeasuredLock, _ work: LockWork, baselines: [BaselineLock], _ session: Session
+    _ subject: some MeasuredLock, _ work: LockWork, baselines: [any MeasuredLock], _ session: Session
 ) throws -> [Figure] {
     let length: UInt64 = session.quick ? 10_000_000 : 20_000_000
     let metric = "lock.oversubscribed"
@@ -84,7 +84,7 @@ private func measureOversubscribed(
 
 /// Nanoseconds for lock, increment and unlock in one process.
 private func measureAlone(
-    _ subject: some MeasuredLock, _ metric: String, baselines: [BaselineLock], _ session: Session
+    _ subject: some MeasuredLock, _ metric: String, baselines: [any MeasuredLock], _ session: Session
 ) throws -> [Figure] {
     let operations = session.quick ? 200_000 : 1_000_000
     return try baselines.compactMap { baseline in
@@ -99,7 +99,7 @@ private func measureAlone(
 
 /// Millions of increments a second, all processes together.
 private func measureContended(
-    _ subject: some MeasuredLock, _ metric: String, baselines: [BaselineLock], _ session: Session
+    _ subject: some MeasuredLock, _ metric: String, baselines: [any MeasuredLock], _ session: Session
 ) throws -> [Figure] {
     let length: UInt64 = session.quick ? 10_000_000 : 20_000_000
     return try baselines.compactMap { baseline in
