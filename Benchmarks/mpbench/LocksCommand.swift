@@ -10,13 +10,17 @@ struct LocksCommand: ParsableCommand {
 
     @OptionGroup var options: MeasurementOptions
 
+    @Option(help: ArgumentHelp("Only the metrics that begin so, such as lock.contended.", valueName: "metric"))
+    var only = ""
+
     func run() throws {
-        try measureLocks(Session(options))
+        try measureLocks(Session(options), only: only)
     }
 }
 
 /// Lock, increment, unlock: by one worker alone, then by several back to back.
-func measureLocks(_ session: Session) throws {
+func measureLocks(_ session: Session, only: String = "") throws {
+    let isWanted = { (metric: String) in metric.hasPrefix(only) }
     let contending = Set(session.workerCounts.filter { $0 > 1 }).union([2]).sorted()
     let crowd = 2 * max(Machine.current.availableProcessors.count, 1)
     let (figures, notes) = try withTeams([1, crowd] + contending, session) { teams in
@@ -24,8 +28,8 @@ func measureLocks(_ session: Session) throws {
         var notes: [String] = []
         if let team = teams[1] {
             let baselines = BaselineLock.all(team)
-            figures += try measureAlone(SharedValueLock(team), "lock.alone", baselines: baselines, session)
-            for kind in try SharedLockKind.all(team) {
+            if isWanted("lock.alone") { figures += try measureAlone(SharedValueLock(team), "lock.alone", baselines: baselines, session) }
+            for kind in try SharedLockKind.all(team) where isWanted("lock.alone.\(kind.name)") {
                 let counterpart = baselines.filter { $0.name == kind.counterpart }
                 figures += try measureAlone(kind, "lock.alone.\(kind.name)", baselines: counterpart, session)
             }
@@ -35,14 +39,16 @@ func measureLocks(_ session: Session) throws {
             let baselines = BaselineLock.all(team)
             // The goals are about two processes; more carry their number.
             let size = team.size == 2 ? "" : ".\(team.size)"
-            figures += try measureContended(subject, "lock.contended\(size)", baselines: baselines, session)
-            for kind in try SharedLockKind.all(team) {
+            if isWanted("lock.contended\(size)") {
+                figures += try measureContended(subject, "lock.contended\(size)", baselines: baselines, session)
+                notes.append(try fairness(of: subject, .none, team))
+            }
+            for kind in try SharedLockKind.all(team) where isWanted("lock.contended.\(kind.name)\(size)") {
                 let counterpart = baselines.filter { $0.name == kind.counterpart }
                 figures += try measureContended(kind, "lock.contended.\(kind.name)\(size)", baselines: counterpart, session)
             }
-            notes.append(try fairness(of: subject, .none, team))
         }
-        if let team = teams[crowd] {
+        if let team = teams[crowd], isWanted("lock.oversubscribed") {
             let subject = try SharedValueLock(team)
             let work = LockWork.lasting(inside: 100, outside: 400)
             figures += try measureOversubscribed(subject, work, baselines: BaselineLock.all(team), session)
