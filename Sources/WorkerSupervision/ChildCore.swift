@@ -84,8 +84,7 @@ package final class ChildCore: @unchecked Sendable {
                 (launch.header.pointee.function, launch.header.pointee.functionBytes) = (function.offset, function.size)
                 let objects = try launch.setArguments(body.encodeArguments)
                 lock.withLock { (retained, self.launch) = (objects, launch) }
-                try monitor.start(
-                    process, ignoresInterrupt: false, owner: .init(runs: { [self] in runs($0) }, ended: { [self] in ended($0) }))
+                try monitor.start(process, ignoresInterrupt: false, owner: owner)
             } catch {
                 lock.withLock { (retained, self.launch) = ([], nil) }
                 monitor.discard(process)
@@ -106,9 +105,7 @@ package final class ChildCore: @unchecked Sendable {
             let monitor = try ProcessMonitor.shared()
             try prepare(launch, placement, monitor)
             lock.withLock { self.launch = launch }
-            try monitor.fork(as: identity, in: arena, owner: .init(runs: { [self] in runs($0) }, ended: { [self] in ended($0) })) { [body] in
-                runWorker(launch) { try body.run($0) }
-            }
+            try monitor.fork(as: identity, in: arena, owner: owner) { [body] in runWorker(launch) { try body.run($0) } }
         } catch {
             lock.withLock { launch = nil }
             made?.free()
@@ -126,7 +123,9 @@ package final class ChildCore: @unchecked Sendable {
         ThisProcess.flushOutput()
     }
 
-    private func runs(_ descriptor: ProcessDescriptor) { lock.withLock { phase = .running(descriptor) } }
+    private var owner: ServedProcess.Owner {
+        .init(runs: { [self] descriptor in lock.withLock { phase = .running(descriptor) } }, ended: { [self] in ended($0) })
+    }
 
     private func timeOut() {
         guard isAlive else { return }

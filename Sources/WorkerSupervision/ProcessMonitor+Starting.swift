@@ -10,7 +10,7 @@ extension ProcessMonitor {
     /// Processes waiting for work that nobody may ever have.
     struct Spares {
         var waiting: [ServedProcess] = []
-        /// How many there should be: one from the first start on, as many as are started at once while that goes on.
+        /// How many there should be: one from the first start on, as many as are started at once, or one after the other, while that goes on.
         var wanted = 0
         var lastStart = Deadline(instant: 0)
         /// For how many starts more they are replaced at once, and not when there is time: after one that found none.
@@ -22,8 +22,8 @@ extension ProcessMonitor {
     private static let patience = Duration.seconds(2)
     /// How long after a start its spare is replaced, unless the process has ended before. Forking at once would take a processor from what was just started.
     private static let pause = Duration.milliseconds(1)
-    /// No more of them than could begin at once.
-    private static let mostSpares = max(2, min(32, Allowance.current.workerCount))
+    /// No more of them than could begin at once, and as many to follow.
+    private static let mostSpares = max(4, min(32, 2 * Allowance.current.workerCount))
 
     /// A process to be started: a spare one, where there is one. Starts the server where there is none. Does not block otherwise.
     /// - Parameter followedBy: how many more are about to be reserved: they are made at the same time.
@@ -40,6 +40,10 @@ extension ProcessMonitor {
             process.isReserved = true
             lock.withLock { spares.hurry = 16 }
             ask(server, for: process)
+        }
+        if !freshImage, !process.launch.word.isReady {
+            // They are used up faster than they are made: more of them are more time for each.
+            lock.withLock { spares.wanted = min(spares.wanted + 1, Self.mostSpares) }
         }
         if followedBy > 0, !freshImage {
             lock.withLock { spares.wanted = max(spares.wanted, min(followedBy + 1, Self.mostSpares)) }
@@ -71,16 +75,27 @@ extension ProcessMonitor {
         do {
             try awaitArrival(of: process, server)
         } catch {
-            let again = lock.withLock {
-                guard process.isAhead else { return false }
-                process.isAhead = false
-                process.arrival = Reply()
-                return true
-            }
-            guard again else { throw error }
-            // It failed when it was made ahead; that says nothing about now.
+            guard makeRoom(for: process, server) else { throw error }
             ask(server, for: process)
             try awaitArrival(of: process, server)
+        }
+    }
+
+    /// After a process could not be had: whether it may be had now. What failed when it was made ahead says nothing about now; and a spare that came at that moment may
+    /// have had the last place there was.
+    private func makeRoom(for process: ServedProcess, _ server: ForkServer) -> Bool {
+        let others = lock.withLock {
+            defer { keepSpares(0) }
+            return spares.waiting
+        }
+        for other in others {
+            _ = try? awaitArrival(of: other, server)
+            _ = lock.withLock { other.descriptor }?.waitForEnd(milliseconds: 1000)
+        }
+        return lock.withLock {
+            let isHopeful = process.isAhead || !others.isEmpty
+            (process.isAhead, process.arrival) = (false, Reply())
+            return isHopeful
         }
     }
 
