@@ -220,8 +220,13 @@ extension ProcessMonitor {
             spares.waiting.removeAll { $0 === process }
             return (process.owner == nil && !process.isReserved, process.owner)
         }
-        if isGarbage { return process.free() }
-        if let status = process.lostTo { owner?.ended(status) } else { process.arrival.send(.failure(error)) }
+        if let status = process.lostTo {
+            owner?.ended(status)
+            return
+        }
+        // Also for a spare: somebody may be waiting for it to be out of the way.
+        lock.withLock { process.arrival }.send(.failure(error))
+        if isGarbage { process.free() }
     }
 
     func ended(_ tag: UInt64, _ status: TerminationStatus) {

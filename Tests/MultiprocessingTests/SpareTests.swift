@@ -151,7 +151,7 @@ extension PublicInterface {
 
         @Test func noRoomForASpare() throws {
             let program = try Program("HostFixture", "few-processes")
-            #expect(program.readRest() == ["refused", "20 started"])
+            #expect(program.readRest() == Array(repeating: "refused", count: 4))
             #expect(program.wait() == 0)
         }
     }
