@@ -15,13 +15,18 @@ extension ProcessMonitor {
         var lastStart = Deadline(instant: 0)
         /// For how many starts more they are replaced at once, and not when there is time: after one that found none.
         var hurry = 0
+        /// Whether the timer is set.
+        var isReplenishingPlanned = false
         var isShrinkingPlanned = false
     }
 
     /// How long after the last start more than one spare is kept.
     private static let patience = Duration.seconds(2)
-    /// How long after a start its spare is replaced, unless the process has ended before. Forking at once would take a processor from what was just started.
+    /// How long after a start spares are replaced, unless there is none left and a process ends: then there is time at once. Forking right after the start would
+    /// take a processor from what was started.
     private static let pause = Duration.milliseconds(1)
+    /// Starts that follow one another within this need more than one spare.
+    private static let quickly: UInt64 = 2_000_000
     /// No more of them than could begin at once, and as many to follow.
     private static let mostSpares = max(4, min(32, 2 * Allowance.current.workerCount))
 
@@ -42,8 +47,7 @@ extension ProcessMonitor {
             ask(server, for: process)
         }
         if !freshImage, !process.launch.word.isReady {
-            // They are used up faster than they are made: more of them are more time for each.
-            lock.withLock { spares.wanted = min(spares.wanted + 1, Self.mostSpares) }
+            lock.withLock { wantMore() }
         }
         if followedBy > 0, !freshImage {
             lock.withLock { spares.wanted = max(spares.wanted, min(followedBy + 1, Self.mostSpares)) }
@@ -58,19 +62,24 @@ extension ProcessMonitor {
     /// - Throws: what prevents the process from starting. Discard it then.
     func start(_ process: ServedProcess, ignoresInterrupt: Bool, owner: ServedProcess.Owner) throws {
         let server = try runningServer()
-        let (isThere, isMissing, isHurried) = lock.withLock {
+        let (isThere, isMissing, isHurried, plans) = lock.withLock {
             process.owner = owner
             if let descriptor = process.descriptor { owner.runs(descriptor) }
             // Its first process has ended, or could not be, since it was reserved.
             if process.isMissing { process.arrival = Reply() }
-            spares.lastStart = .now
-            spares.wanted = max(spares.wanted, 1)
-            defer { spares.hurry = max(0, spares.hurry - 1) }
-            return (process.descriptor != nil, process.isMissing, spares.hurry > 0)
+            let now = Deadline.now
+            if spares.wanted == 0 || now.instant - spares.lastStart.instant < Self.quickly { wantMore() }
+            spares.lastStart = now
+            defer {
+                spares.hurry = max(0, spares.hurry - 1)
+                spares.isReplenishingPlanned = true
+            }
+            return (process.descriptor != nil, process.isMissing, spares.hurry > 0, !spares.isReplenishingPlanned)
         }
         process.launch.word.give(ignoresInterrupt: ignoresInterrupt)
         if isMissing { ask(server, for: process) }
-        if !process.freshImage { if isHurried { replenish(to: .max, server) } else { timer.set(Self.pause) } }
+        if plans { timer.set(Self.pause) }
+        if isHurried, !process.freshImage { replenish(to: .max, server) }
         if isThere { return }
         do {
             try awaitArrival(of: process, server)
@@ -134,8 +143,17 @@ extension ProcessMonitor {
         }
     }
 
-    /// On the monitor's thread: has spares made, now that there is time.
-    func replenish() { if let server = lock.withLock({ server }) { replenish(to: .max, server) } }
+    /// On the monitor's thread, when the timer has gone off: has spares made, now that there is time.
+    func replenish() {
+        let server = lock.withLock {
+            spares.isReplenishingPlanned = false
+            return self.server
+        }
+        if let server { replenish(to: .max, server) }
+    }
+
+    /// They are used up faster than they are made: more of them are more time for each. Under the lock.
+    private func wantMore() { spares.wanted = min(spares.wanted + 1, Self.mostSpares) }
 
     /// Asks for as many spares as there should be, `most` at most. Where there can be none, the next start will do without.
     private func replenish(to most: Int, _ server: ForkServer) {
@@ -255,6 +273,6 @@ extension ProcessMonitor {
         }
         if isGarbage { return process.free() }
         owner?.ended(status)
-        replenish()
+        if let server = lock.withLock({ spares.waiting.isEmpty ? server : nil }) { replenish(to: .max, server) }
     }
 }
