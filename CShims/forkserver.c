@@ -139,13 +139,14 @@ static void wait_for_launch(struct mp_launch *launch, uint64_t offset, bool is_s
     sigprocmask(SIG_SETMASK, &none, NULL);
     mp_process_name("mp-spare");
     if (is_spare && mp_worker_warm_up != NULL) mp_worker_warm_up(offset);
+    __atomic_store_n(&launch->ready, 1, __ATOMIC_RELEASE);
     while (__atomic_load_n(&launch->state, __ATOMIC_ACQUIRE) == MP_LAUNCH_OPEN) mp_futex_wait(&launch->state, MP_LAUNCH_OPEN, -1);
     sigprocmask(SIG_SETMASK, &all, NULL);
 }
 
+// Of the server's dispositions, only those of the signals that it ignores are not the default.
 static _Noreturn void run_worker(uint64_t offset, bool is_spare) {
     struct mp_launch *launch = (struct mp_launch *)(arena.base + offset);
-    mp_signals_default();
     if (__atomic_load_n(&launch->state, __ATOMIC_ACQUIRE) == MP_LAUNCH_OPEN) wait_for_launch(launch, offset, is_spare);
     uint32_t given = MP_LAUNCH_GIVEN;
     if (!__atomic_compare_exchange_n(&launch->state, &given, MP_LAUNCH_TAKEN, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) _exit(0);
@@ -330,6 +331,7 @@ static int spawned_worker_main(int argc, char **argv, char **envp) {
     mp_die_with_parent(t.parent);
     if (map_arena(WORKER_VARIABLE, t) != 0) _exit(126);
     unsetenv(WORKER_VARIABLE);
+    mp_signals_default();
     run_worker(t.launch, false);
 }
 

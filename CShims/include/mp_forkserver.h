@@ -24,6 +24,7 @@ void mp_arena_set(struct mp_arena arena);
 struct mp_launch {
     uint32_t state;  ///< an mp_launch_state, on which the worker sleeps
     uint32_t flags;  ///< written before `state` says so
+    uint32_t ready;  ///< set by a worker that waits, once it has warmed up
 };
 enum mp_launch_state {
     MP_LAUNCH_OPEN = 0,       ///< the host has not said what to do: the worker waits

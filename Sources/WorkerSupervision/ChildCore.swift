@@ -36,6 +36,8 @@ package final class ChildCore: @unchecked Sendable {
     private let configuration: WorkerConfiguration
     private var phase = Phase.made
     private var retained: [AnyObject] = []
+    /// The process that has started it, which alone hears of its end.
+    private var host: Int32 = 0
     /// What it was started with, until it has ended.
     private var launch: LaunchBlock?
     /// Whether what the process has said has been taken.
@@ -59,7 +61,7 @@ package final class ChildCore: @unchecked Sendable {
             guard case .made = phase else {
                 throw UsageError("This process has been started before. A process runs once: make another one.")
             }
-            phase = .starting
+            (phase, host) = (.starting, getpid())
         }
         do {
             try startProcess()
@@ -84,8 +86,7 @@ package final class ChildCore: @unchecked Sendable {
                 (launch.header.pointee.function, launch.header.pointee.functionBytes) = (function.offset, function.size)
                 let objects = try launch.setArguments(body.encodeArguments)
                 lock.withLock { (retained, self.launch) = (objects, launch) }
-                try monitor.start(
-                    process, ignoresInterrupt: false, owner: .init(runs: { [self] in runs($0) }, ended: { [self] in ended($0) }))
+                try monitor.start(process, ignoresInterrupt: false, owner: owner)
             } catch {
                 lock.withLock { (retained, self.launch) = ([], nil) }
                 monitor.discard(process)
@@ -106,9 +107,7 @@ package final class ChildCore: @unchecked Sendable {
             let monitor = try ProcessMonitor.shared()
             try prepare(launch, placement, monitor)
             lock.withLock { self.launch = launch }
-            try monitor.fork(as: identity, in: arena, owner: .init(runs: { [self] in runs($0) }, ended: { [self] in ended($0) })) { [body] in
-                runWorker(launch) { try body.run($0) }
-            }
+            try monitor.fork(as: identity, in: arena, owner: owner) { [body] in runWorker(launch) { try body.run($0) } }
         } catch {
             lock.withLock { launch = nil }
             made?.free()
@@ -126,7 +125,9 @@ package final class ChildCore: @unchecked Sendable {
         ThisProcess.flushOutput()
     }
 
-    private func runs(_ descriptor: ProcessDescriptor) { lock.withLock { phase = .running(descriptor) } }
+    private var owner: ServedProcess.Owner {
+        .init(runs: { [self] descriptor in lock.withLock { phase = .running(descriptor) } }, ended: { [self] in ended($0) })
+    }
 
     private func timeOut() {
         guard isAlive else { return }
@@ -194,9 +195,13 @@ package final class ChildCore: @unchecked Sendable {
     // MARK: Its life
 
     /// The outcome, which comes with the process's end.
-    /// - Throws: ``UsageError`` before the start.
+    /// - Throws: ``UsageError`` before the start, and in a fork of the process that has started it.
     package func completion() throws -> TaskCore {
         if case .made = lock.withLock({ phase }) { throw UsageError("This process has not been started: call start() first.") }
+        if finished.outcome == nil, isForeign {
+            throw UsageError(
+                "This process belongs to another one, of which the calling one is a fork. Start a process of this one's own instead.")
+        }
         return finished
     }
 
@@ -215,10 +220,13 @@ package final class ChildCore: @unchecked Sendable {
     /// How it ended; nil before its end. Waits for that to come round where the end itself has been seen already: for a fraction of a millisecond.
     package var status: TerminationStatus? {
         if finished.outcome == nil { return nil }
-        _ = statusKnown.wait(until: .never)
+        // A fork of its host never hears.
+        if !isForeign { _ = statusKnown.wait(until: .never) }
         if case .ended(_, let status) = lock.withLock({ phase }) { return status }
         return nil
     }
+
+    private var isForeign: Bool { lock.withLock { host } != getpid() }
 
     package var isAlive: Bool { if case .running = lock.withLock({ phase }) { finished.outcome == nil } else { false } }
 

@@ -10,20 +10,25 @@ extension ProcessMonitor {
     /// Processes waiting for work that nobody may ever have.
     struct Spares {
         var waiting: [ServedProcess] = []
-        /// How many there should be: one from the first start on, as many as are started at once while that goes on.
+        /// How many there should be: one from the first start on, as many as are started at once, or one after the other, while that goes on.
         var wanted = 0
         var lastStart = Deadline(instant: 0)
         /// For how many starts more they are replaced at once, and not when there is time: after one that found none.
         var hurry = 0
+        /// Whether the timer is set.
+        var isReplenishingPlanned = false
         var isShrinkingPlanned = false
     }
 
     /// How long after the last start more than one spare is kept.
     private static let patience = Duration.seconds(2)
-    /// How long after a start its spare is replaced, unless the process has ended before. Forking at once would take a processor from what was just started.
+    /// How long after a start spares are replaced, unless there is none left and a process ends: then there is time at once. Forking right after the start would
+    /// take a processor from what was started.
     private static let pause = Duration.milliseconds(1)
-    /// No more of them than could begin at once.
-    private static let mostSpares = max(2, min(32, Allowance.current.workerCount))
+    /// Starts that follow one another within this need more than one spare.
+    private static let quickly: UInt64 = 2_000_000
+    /// No more of them than could begin at once, and as many to follow.
+    private static let mostSpares = max(4, min(32, 2 * Allowance.current.workerCount))
 
     /// A process to be started: a spare one, where there is one. Starts the server where there is none. Does not block otherwise.
     /// - Parameter followedBy: how many more are about to be reserved: they are made at the same time.
@@ -41,6 +46,9 @@ extension ProcessMonitor {
             lock.withLock { spares.hurry = 16 }
             ask(server, for: process)
         }
+        if !freshImage, !process.launch.word.isReady {
+            lock.withLock { wantMore() }
+        }
         if followedBy > 0, !freshImage {
             lock.withLock { spares.wanted = max(spares.wanted, min(followedBy + 1, Self.mostSpares)) }
             replenish(to: followedBy, server)
@@ -54,33 +62,49 @@ extension ProcessMonitor {
     /// - Throws: what prevents the process from starting. Discard it then.
     func start(_ process: ServedProcess, ignoresInterrupt: Bool, owner: ServedProcess.Owner) throws {
         let server = try runningServer()
-        let (isThere, isMissing, isHurried) = lock.withLock {
+        let (isThere, isMissing, isHurried, plans) = lock.withLock {
             process.owner = owner
             if let descriptor = process.descriptor { owner.runs(descriptor) }
             // Its first process has ended, or could not be, since it was reserved.
             if process.isMissing { process.arrival = Reply() }
-            spares.lastStart = .now
-            spares.wanted = max(spares.wanted, 1)
-            defer { spares.hurry = max(0, spares.hurry - 1) }
-            return (process.descriptor != nil, process.isMissing, spares.hurry > 0)
+            let now = Deadline.now
+            if spares.wanted == 0 || now.instant - spares.lastStart.instant < Self.quickly { wantMore() }
+            spares.lastStart = now
+            defer {
+                spares.hurry = max(0, spares.hurry - 1)
+                spares.isReplenishingPlanned = true
+            }
+            return (process.descriptor != nil, process.isMissing, spares.hurry > 0, !spares.isReplenishingPlanned)
         }
         process.launch.word.give(ignoresInterrupt: ignoresInterrupt)
         if isMissing { ask(server, for: process) }
-        if !process.freshImage { if isHurried { replenish(to: .max, server) } else { timer.set(Self.pause) } }
+        if plans { timer.set(Self.pause) }
+        if isHurried, !process.freshImage { replenish(to: .max, server) }
         if isThere { return }
         do {
             try awaitArrival(of: process, server)
         } catch {
-            let again = lock.withLock {
-                guard process.isAhead else { return false }
-                process.isAhead = false
-                process.arrival = Reply()
-                return true
-            }
-            guard again else { throw error }
-            // It failed when it was made ahead; that says nothing about now.
+            guard makeRoom(for: process, server) else { throw error }
             ask(server, for: process)
             try awaitArrival(of: process, server)
+        }
+    }
+
+    /// After a process could not be had: whether it may be had now. What failed when it was made ahead says nothing about now; and a spare that came at that moment may
+    /// have had the last place there was.
+    private func makeRoom(for process: ServedProcess, _ server: ForkServer) -> Bool {
+        let others = lock.withLock {
+            defer { keepSpares(0) }
+            return spares.waiting
+        }
+        for other in others {
+            _ = try? awaitArrival(of: other, server)
+            _ = lock.withLock { other.descriptor }?.waitForEnd(milliseconds: 1000)
+        }
+        return lock.withLock {
+            let isHopeful = process.isAhead || !others.isEmpty
+            (process.isAhead, process.arrival) = (false, Reply())
+            return isHopeful
         }
     }
 
@@ -119,8 +143,17 @@ extension ProcessMonitor {
         }
     }
 
-    /// On the monitor's thread: has spares made, now that there is time.
-    func replenish() { if let server = lock.withLock({ server }) { replenish(to: .max, server) } }
+    /// On the monitor's thread, when the timer has gone off: has spares made, now that there is time.
+    func replenish() {
+        let server = lock.withLock {
+            spares.isReplenishingPlanned = false
+            return self.server
+        }
+        if let server { replenish(to: .max, server) }
+    }
+
+    /// They are used up faster than they are made: more of them are more time for each. Under the lock.
+    private func wantMore() { spares.wanted = min(spares.wanted + 1, Self.mostSpares) }
 
     /// Asks for as many spares as there should be, `most` at most. Where there can be none, the next start will do without.
     private func replenish(to most: Int, _ server: ForkServer) {
@@ -205,8 +238,13 @@ extension ProcessMonitor {
             spares.waiting.removeAll { $0 === process }
             return (process.owner == nil && !process.isReserved, process.owner)
         }
-        if isGarbage { return process.free() }
-        if let status = process.lostTo { owner?.ended(status) } else { process.arrival.send(.failure(error)) }
+        if let status = process.lostTo {
+            owner?.ended(status)
+            return
+        }
+        // Also for a spare: somebody may be waiting for it to be out of the way.
+        lock.withLock { process.arrival }.send(.failure(error))
+        if isGarbage { process.free() }
     }
 
     func ended(_ tag: UInt64, _ status: TerminationStatus) {
@@ -235,6 +273,6 @@ extension ProcessMonitor {
         }
         if isGarbage { return process.free() }
         owner?.ended(status)
-        replenish()
+        if let server = lock.withLock({ spares.waiting.isEmpty ? server : nil }) { replenish(to: .max, server) }
     }
 }

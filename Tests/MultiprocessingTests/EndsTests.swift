@@ -87,5 +87,19 @@ extension PublicInterface {
                 try #expect(future.get() == 5)
             }
         }
+
+        @Test func aCopyLeavesItsParentsProcessesAlone() throws {
+            let release = try SharedValue<Int>(0)
+            let begun = try SharedValue<Int>(0)
+            let child = ChildProcess(beginAndWait, begun, release)
+            try child.start()
+            let copy = ChildProcess(configuration: .init(.fork)) {
+                release.value = 5
+                return (try? child.result()) == nil && child.status == nil
+            }
+            try copy.start()
+            #expect(try copy.result())
+            try #expect(child.result() == 5)
+        }
     }
 }

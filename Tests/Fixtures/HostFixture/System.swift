@@ -80,34 +80,32 @@ struct ReaperThread {
     }
 }
 
-/// Starts processes where the system allows no more than one at a time: where there can be no spare, there can be a start.
+/// Starts processes where the system allows some and then no more: where there can be no spare, there can be a start; where there can be no start, the next one can.
 @Sendable func fewProcesses(_: [String]) async throws {
     // The limit is one on a user's processes and threads, does not hold for root, and is the forking process's own.
     if geteuid() == 0, setgid(54_321) != 0 || setuid(54_321) != 0 { fatalError("errno \(errno)") }
     let server = ChildProcess { getppid() }
     try server.start()
     let pid = try server.result()
-    func sleeper() -> ChildProcess<Void> { ChildProcess { while true { pause() } } }
-    let first = sleeper()
-    try first.start()
-    // Lower, until there is no room for another one.
-    for most in (Int32(1)..<200).reversed() {
-        guard limit_processes(pid, most) == 0 else { fatalError("the server cannot be limited") }
-        let another = sleeper()
-        do { try another.start() } catch { break }
-        another.kill()
-        try another.join()
-    }
-    say("refused")
-    first.kill()
-    try first.join()
+    func limit(_ most: Int32) { guard limit_processes(pid, most) == 0 else { fatalError("the server cannot be limited") } }
     for i in 0..<20 {
         let child = ChildProcess(i) { (i: Int) in
             usleep(5000)
             return i
         }
         try child.start()
+        limit(1)
         guard try child.result() == i else { fatalError("another's result") }
+        if i % 5 == 4 {
+            // Until the spares that there are have been used up.
+            while true {
+                let another = ChildProcess(sleepForEver)
+                do { try another.start() } catch { break }
+                another.kill()
+                try another.join()
+            }
+            say("refused")
+        }
+        limit(1000)
     }
-    say("20 started")
 }
