@@ -86,20 +86,4 @@ extension ByteWriter {
 
     @inline(__always)
     final func encodeScalar<S: RawElement>(_ value: S) throws { try encodeTagged(value, S.tag) }
-
-    final func encodeString(_ string: String) throws {
-        var string = string
-        try string.withUTF8 { utf8 in
-            if let length = UInt8(exactly: utf8.count) {
-                let memory = try reserve(2 + utf8.count)
-                memory.storeBytes(of: Tag.shortString, as: UInt8.self)
-                memory.storeBytes(of: length, toByteOffset: 1, as: UInt8.self)
-                advance(by: 2)
-            } else {
-                try reserve(8 + utf8.count).storeBytes(of: Head.word(Tag.longString, length: utf8.count), as: UInt64.self)
-                advance(by: 8)
-            }
-            try append(contentsOf: UnsafeRawBufferPointer(utf8))
-        }
-    }
 }

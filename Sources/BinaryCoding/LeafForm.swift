@@ -133,14 +133,3 @@ extension ByteWriter {
         }
     }
 }
-
-extension String {
-    /// The string of `utf8`, nil where that is not UTF-8.
-    @inline(__always)
-    init?(checking utf8: UnsafeRawBufferPointer) {
-        // This repairs what is not UTF-8, and if it had to, the string differs from the bytes. Several times faster than `String(validating:as:)`.
-        var string = String(decoding: utf8, as: UTF8.self)
-        guard string.withUTF8({ UnsafeRawBufferPointer($0).elementsEqualInMemory(utf8) }) else { return nil }
-        self = string
-    }
-}
