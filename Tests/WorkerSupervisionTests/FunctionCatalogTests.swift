@@ -22,8 +22,8 @@ import WorkTransfer
             let bytes = UnsafeRawBufferPointer(start: arena.base + entry.offset, count: entry.size)
             #expect(try Array(bytes) == invocation.describe())
         }
-        // Each of these has a box of its own on the heap; the function in them is one.
-        #expect(try place(Invocation(variable)) == place(Invocation(variable)))
+        // Each time a box of its own is made on the heap; the function in them is one.
+        #expect(try Set((0..<3).map { _ in try place(Invocation(variable)) }).count == 1)
     }
 
     @Test func differentFunctionsAreToldApart() throws {
