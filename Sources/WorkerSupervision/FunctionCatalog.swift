@@ -29,9 +29,15 @@ package enum FunctionCatalog {
     /// does not take pointers for Sendable, but these are only used atomically.)
     private nonisolated(unsafe) static let buckets = Atomic<Bucket?>(nil)
 
-    /// Functions without a key.
-    private nonisolated(unsafe) static var others: [FunctionIdentity: Entry] = [:]  // guarded by `lock`
-    private nonisolated(unsafe) static var othersOwner: ProcessIdentity?  // likewise
+    /// What is looked up less often than at every call.
+    private struct Rest {
+        var owner: ProcessIdentity?
+        /// Functions without a key.
+        var entries: [FunctionIdentity: Entry] = [:]
+        /// By the place of the description.
+        var names: [Int: String] = [:]
+    }
+    private nonisolated(unsafe) static var rest = Rest()  // guarded by `lock`
 
     /// The place of the description of `invocation`'s function.
     /// - Throws: `TransferError` for a function that cannot travel.
@@ -49,6 +55,22 @@ package enum FunctionCatalog {
         let owner = UInt32(process.slot) << 16 | UInt32(process.generation)
         if let known = find(key, owner) { return known }
         return try add(key, owner, invocation(), in: arena)
+    }
+
+    /// The name of the function at `entry`, for messages: see ``HostInvocation/functionName``. So that a task need not keep its function just in case. Costs
+    /// milliseconds the first time; afterwards a lock.
+    package static func functionName(of entry: Entry, in arena: Arena) -> String {
+        let owner = CurrentProcess.identity(in: arena)
+        let known: String? = lock.withLock {
+            startOverIfForked(owner)
+            return rest.names[entry.offset]
+        }
+        if let known { return known }
+        // Kept, as resolving a description may make what lives for ever.
+        let description = UnsafeRawBufferPointer(start: arena.base + entry.offset, count: entry.size)
+        guard let name = try? resolveInvocation(description).functionName else { return "a function" }
+        lock.withLock { rest.names[entry.offset] = name }
+        return name
     }
 
     @inline(__always)
@@ -84,15 +106,17 @@ package enum FunctionCatalog {
     private static func otherEntry(for invocation: any HostInvocation, _ owner: ProcessIdentity, in arena: Arena) throws -> Entry {
         let identity = try invocation.identity
         return try lock.withLock {
-            if othersOwner != owner {
-                others = [:]
-                othersOwner = owner
-            }
-            if let known = others[identity] { return known }
+            startOverIfForked(owner)
+            if let known = rest.entries[identity] { return known }
             let entry = try describe(invocation, in: arena)
-            others[identity] = entry
+            rest.entries[identity] = entry
             return entry
         }
+    }
+
+    /// Only with the lock.
+    private static func startOverIfForked(_ owner: ProcessIdentity) {
+        if rest.owner != owner { rest = Rest(owner: owner) }
     }
 
     /// Writes the description into a block of its own, for as long as this process lives, as do those who use it.

@@ -26,6 +26,14 @@ import WorkTransfer
         #expect(try Set((0..<3).map { _ in try place(Invocation(variable)) }).count == 1)
     }
 
+    @Test func namesAreFoundByThePlace() throws {
+        let variable: @Sendable (Int) -> Int = opaque(named)
+        for invocation in [Invocation(named), Invocation(variable)] {
+            let entry = try FunctionCatalog.entry(for: invocation, in: arena)
+            for _ in 0..<2 { #expect(FunctionCatalog.functionName(of: entry, in: arena) == "WorkerSupervisionTests.named(Int) -> Int") }
+        }
+    }
+
     @Test func differentFunctionsAreToldApart() throws {
         func echo<T: Codable & Sendable>(_ type: T.Type) throws -> [Int] {
             let echo: @Sendable (T) -> T = { $0 }
@@ -90,6 +98,8 @@ import WorkTransfer
         #expect(try place(known) == before)
     }
 }
+
+func named(_ n: Int) -> Int { n }
 
 /// Keeps the optimiser from seeing that a value is a known function.
 @inline(never) private func opaque<T>(_ value: T) -> T { value }
