@@ -11,6 +11,7 @@ package func encodeBinary<T: Encodable>(_ value: T, to writer: ByteWriter) throw
 // Apart, so that numbers do not pay for what others need.
 @inline(never)
 private func encodeOther<T: Encodable>(_ value: T, plan: Plan, to writer: ByteWriter) throws {
+    if plan.pointee.isNumber { return try writer.encodeNumber(value, plan: plan) }
     if try writer.encodeLeaf(value, plan: plan) { return }
     try writer.undoingOnThrow {
         if let encoder = plan.pointee.encoder {
@@ -33,13 +34,7 @@ package func decodeBinary<T: Decodable>(_ type: T.Type = T.self, from reader: in
 @inline(never)
 private func decodeOther<T: Decodable>(_ type: T.Type, plan: Plan, from reader: inout ByteReader) throws -> T {
     // A number needs no more than its bytes.
-    if plan.pointee.decoding == .raw {
-        let source = Source(bytes: reader.bytes)
-        if let slot = try? source.slot(at: reader.offset, before: reader.bytes.count), source.holdsNumber(slot, plan: plan) {
-            reader.skip(slot.end - reader.offset)
-            return source.loadNumber(T.self, plan: plan, from: slot)
-        }
-    }
+    if plan.pointee.isNumber, let bytes = reader.numberBytes(plan) { return loadNumber(type, plan: plan, from: bytes) }
     if plan.pointee.decoding == .string, let string = reader.shortString() { return unsafeBitCast(string, to: T.self) }
     let core = DecodingCore(reader.bytes)
     defer { core.finish() }

@@ -6,12 +6,12 @@
 /// `open`, though nothing outside this package can make one, because only open classes can be subclassed by other modules.
 open class ByteWriter {
     // Exclusive access is checked by no one here: the checks at run time cost more than what they guard, which no closure can reach.
-    @exclusivity(unchecked) package final private(set) var base: UnsafeMutableRawPointer
-    @exclusivity(unchecked) package final private(set) var capacity: Int
+    @usableFromInline @exclusivity(unchecked) package internal(set) final var base: UnsafeMutableRawPointer
+    @usableFromInline @exclusivity(unchecked) package internal(set) final var capacity: Int
     /// How many bytes have been written.
-    @exclusivity(unchecked) package final private(set) var count = 0
+    @usableFromInline @exclusivity(unchecked) package internal(set) final var count = 0
     /// Objects that the written bytes refer to by place. Whoever sends the bytes keeps these alive until the receiver has decoded them.
-    @exclusivity(unchecked) package final var retained: [AnyObject] = []
+    @usableFromInline @exclusivity(unchecked) package final var retained: [AnyObject] = []
 
     package init(_ memory: UnsafeMutableRawBufferPointer) {
         // An empty buffer has no address; any non-null one will do, as nothing is written before the first growth.
@@ -26,27 +26,29 @@ open class ByteWriter {
     }
 
     /// Makes room for `additional` bytes behind those already written, and returns where they begin. Writing there counts only after ``advance(by:)``.
-    @inline(__always)
+    @inlinable @inline(__always)
     package final func reserve(_ additional: Int) throws -> UnsafeMutableRawPointer {
         if additional > capacity - count { try growSlowly(by: additional) }
         return base + count
     }
 
     /// Counts `n` bytes, written to reserved room, as part of the output.
-    @inline(__always)
+    @inlinable @inline(__always)
     package final func advance(by n: Int) { count += n }
 
     /// Starts over in the same memory.
-    package final func removeAll() {
+    @usableFromInline package final func removeAll() {
         count = 0
         if !retained.isEmpty { retained.removeAll(keepingCapacity: true) }
     }
 
     /// Starts over in other memory, as a writer just made for it would. What a subclass has grown into is the subclass's to free, before.
+    @inlinable
     package final func reset(to memory: UnsafeMutableRawBufferPointer) {
         base = memory.baseAddress ?? UnsafeMutableRawPointer(bitPattern: 16).unsafelyUnwrapped
         capacity = memory.baseAddress == nil ? 0 : memory.count
-        removeAll()
+        count = 0
+        if !retained.isEmpty { removeAll() }
     }
 
     /// Overwrites earlier output, for lengths that are known only afterwards.
@@ -64,10 +66,10 @@ open class ByteWriter {
     }
 
     /// The bytes written so far, valid until the next write.
-    package final var written: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: base, count: count) }
+    @inlinable package final var written: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: base, count: count) }
 
-    @inline(never)
-    private final func growSlowly(by additional: Int) throws {
+    @usableFromInline @inline(never)
+    final func growSlowly(by additional: Int) throws {
         let larger = try grow(minimumCapacity: count + additional)
         guard let start = larger.baseAddress, larger.count >= count + additional else {
             preconditionFailure("grow(minimumCapacity:) returned less than it was asked for")
@@ -79,7 +81,7 @@ open class ByteWriter {
 
 extension ByteWriter {
     /// Appends a trivial value as its bytes in memory, in this machine's byte order.
-    @inline(__always)
+    @inlinable @inline(__always)
     package final func append<T: BitwiseCopyable>(_ value: T) throws {
         try reserve(MemoryLayout<T>.size).storeBytes(of: value, as: T.self)
         advance(by: MemoryLayout<T>.size)

@@ -48,14 +48,7 @@ extension ByteWriter {
             if plan.pointee.tag == Tag.raw {
                 try withUnsafePointer(to: value) { try encodeSized(UnsafeRawPointer($0), plan: plan) }
             } else {
-                switch plan.pointee.size {
-                case 8: try encodeTagged(unsafeBitCast(value, to: UInt64.self), plan.pointee.tag)
-                case 4: try encodeTagged(unsafeBitCast(value, to: UInt32.self), plan.pointee.tag)
-                case 2: try encodeTagged(unsafeBitCast(value, to: UInt16.self), plan.pointee.tag)
-                case 1: try encodeTagged(unsafeBitCast(value, to: UInt8.self), plan.pointee.tag)
-                case 16: try encodeTagged(unsafeBitCast(value, to: UInt128.self), plan.pointee.tag)
-                default: preconditionFailure("a number of another size")
-                }
+                try encodeNumber(value, plan: plan)
             }
             return true
         case .string:
@@ -63,6 +56,18 @@ extension ByteWriter {
             return true
         case .composite, .codable:
             return false
+        }
+    }
+
+    @inline(__always)
+    final func encodeNumber<T>(_ value: T, plan: Plan) throws {
+        switch plan.pointee.size {
+        case 8: try encodeTagged(unsafeBitCast(value, to: UInt64.self), plan.pointee.tag)
+        case 4: try encodeTagged(unsafeBitCast(value, to: UInt32.self), plan.pointee.tag)
+        case 2: try encodeTagged(unsafeBitCast(value, to: UInt16.self), plan.pointee.tag)
+        case 1: try encodeTagged(unsafeBitCast(value, to: UInt8.self), plan.pointee.tag)
+        case 16: try encodeTagged(unsafeBitCast(value, to: UInt128.self), plan.pointee.tag)
+        default: preconditionFailure("a number of another size")
         }
     }
 
