@@ -79,9 +79,20 @@ extension ByteReader {
             cell.store(string)
             return true
         }
-        // Whatever looks at a Bool that is neither 0 nor 1 behaves unpredictably.
-        if form.tag == Tag.bool, (start + 1).load(as: UInt8.self) > 1 { return false }
-        withUnsafeMutableBytes(of: &cell) { $0.baseAddress.unsafelyUnwrapped.copyMemory(from: start + 1, byteCount: size) }
+        // The machine is little-endian: a value's bytes are the first of the cell.
+        switch size {
+        case 1:
+            cell.low = UInt64((start + 1).load(as: UInt8.self))
+            // Whatever looks at a Bool that is neither 0 nor 1 behaves unpredictably.
+            if form.tag == Tag.bool, cell.low > 1 { return false }
+        case 2: cell.low = UInt64((start + 1).loadUnaligned(as: UInt16.self))
+        case 4: cell.low = UInt64((start + 1).loadUnaligned(as: UInt32.self))
+        case 8: cell.low = (start + 1).loadUnaligned(as: UInt64.self)
+        case 16:
+            cell.low = (start + 1).loadUnaligned(as: UInt64.self)
+            cell.high = (start + 9).loadUnaligned(as: UInt64.self)
+        default: preconditionFailure("a number of another size")
+        }
         skip(1 + size)
         return true
     }
