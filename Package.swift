@@ -71,7 +71,7 @@ let package = Package(
         tests("BinaryCoding"),
         tests("SharedState"),
         tests("WorkTransfer", "BinaryCoding", "CMultiprocessing"),
-        tests("WorkerSupervision"),
+        tests("WorkerSupervision", "WorkTransfer", "SharedState", "SystemLayer"),
         tests("Multiprocessing", "SharedState"),
         // Kills processes at every instruction of what they do to shared memory.
         .target(name: "DeathSupport", path: "Tests/DeathSupport", cSettings: strictC),

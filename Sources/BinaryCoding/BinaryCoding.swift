@@ -5,10 +5,15 @@
 package func encodeBinary<T: Encodable>(_ value: T, to writer: ByteWriter) throws {
     let plan = TypePlan.of(T.self)
     if plan.pointee.wordTag != 0 { return try writer.encodeTagged(unsafeBitCast(value, to: UInt64.self), plan.pointee.wordTag) }
+    if plan.pointee.isNumber { return try encodeNumber(value, plan: plan, to: writer) }
     try encodeOther(value, plan: plan, to: writer)
 }
 
-// Apart, so that numbers do not pay for what others need.
+// Each apart, so that simple values do not pay for what others need.
+
+@inline(never)
+private func encodeNumber<T>(_ value: T, plan: Plan, to writer: ByteWriter) throws { try writer.encodeNumber(value, plan: plan) }
+
 @inline(never)
 private func encodeOther<T: Encodable>(_ value: T, plan: Plan, to writer: ByteWriter) throws {
     if try writer.encodeLeaf(value, plan: plan) { return }
@@ -27,19 +32,15 @@ private func encodeOther<T: Encodable>(_ value: T, plan: Plan, to writer: ByteWr
 package func decodeBinary<T: Decodable>(_ type: T.Type = T.self, from reader: inout ByteReader) throws -> T {
     let plan = TypePlan.of(T.self)
     if plan.pointee.wordTag != 0, let word = reader.takeWord(tag: plan.pointee.wordTag) { return unsafeBitCast(word, to: T.self) }
+    if plan.pointee.isNumber, let bytes = reader.numberBytes(plan) { return decodeNumber(type, plan: plan, from: bytes) }
     return try decodeOther(type, plan: plan, from: &reader)
 }
 
 @inline(never)
+private func decodeNumber<T>(_ type: T.Type, plan: Plan, from bytes: UnsafeRawPointer) -> T { loadNumber(type, plan: plan, from: bytes) }
+
+@inline(never)
 private func decodeOther<T: Decodable>(_ type: T.Type, plan: Plan, from reader: inout ByteReader) throws -> T {
-    // A number needs no more than its bytes.
-    if plan.pointee.decoding == .raw {
-        let source = Source(bytes: reader.bytes)
-        if let slot = try? source.slot(at: reader.offset, before: reader.bytes.count), source.holdsNumber(slot, plan: plan) {
-            reader.skip(slot.end - reader.offset)
-            return source.loadNumber(T.self, plan: plan, from: slot)
-        }
-    }
     if plan.pointee.decoding == .string, let string = reader.shortString() { return unsafeBitCast(string, to: T.self) }
     // Neither does a shared object.
     if let shared = plan.pointee.shared, let object = reader.takeObject(shared) { return unsafeBitCast(object as AnyObject, to: T.self) }

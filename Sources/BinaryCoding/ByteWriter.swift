@@ -41,28 +41,30 @@ open class ByteWriter {
     }
 
     /// Makes room for `additional` bytes behind those already written, and returns where they begin. Writing there counts only after ``advance(by:)``.
-    @inline(__always)
+    @inlinable @inline(__always)
     package final func reserve(_ additional: Int) throws -> UnsafeMutableRawPointer {
         if additional > room - length { try growSlowly(by: additional) }
         return start + length
     }
 
     /// Counts `n` bytes, written to reserved room, as part of the output.
-    @inline(__always)
+    @inlinable @inline(__always)
     package final func advance(by n: Int) { length += n }
 
     /// Starts over in the same memory.
-    package final func removeAll() {
+    @usableFromInline package final func removeAll() {
         length = 0
         if !objects.isEmpty { objects.removeAll(keepingCapacity: true) }
         firstHandle = 0
     }
 
     /// Starts over in other memory, as a writer just made for it would. What a subclass has grown into is the subclass's to free, before.
+    @inlinable
     package final func reset(to memory: UnsafeMutableRawBufferPointer) {
         start = memory.baseAddress ?? UnsafeMutableRawPointer(bitPattern: 16).unsafelyUnwrapped
         room = memory.baseAddress == nil ? 0 : memory.count
-        removeAll()
+        length = 0
+        if !objects.isEmpty { removeAll() }
     }
 
     /// Overwrites earlier output, for lengths that are known only afterwards.
@@ -81,10 +83,10 @@ open class ByteWriter {
     }
 
     /// The bytes written so far, valid until the next write.
-    package final var written: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: start, count: length) }
+    @inlinable package final var written: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: start, count: length) }
 
-    @inline(never)
-    private final func growSlowly(by additional: Int) throws {
+    @usableFromInline @inline(never)
+    final func growSlowly(by additional: Int) throws {
         let larger = try grow(minimumCapacity: length + additional)
         guard let address = larger.baseAddress, larger.count >= length + additional else {
             preconditionFailure("grow(minimumCapacity:) returned less than it was asked for")
@@ -96,7 +98,7 @@ open class ByteWriter {
 
 extension ByteWriter {
     /// Appends a trivial value as its bytes in memory, in this machine's byte order.
-    @inline(__always)
+    @inlinable @inline(__always)
     package final func append<T: BitwiseCopyable>(_ value: T) throws {
         try reserve(MemoryLayout<T>.size).storeBytes(of: value, as: T.self)
         advance(by: MemoryLayout<T>.size)

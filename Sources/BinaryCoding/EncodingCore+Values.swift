@@ -48,14 +48,7 @@ extension ByteWriter {
             if plan.pointee.tag == Tag.raw {
                 try withUnsafePointer(to: value) { try encodeSized(UnsafeRawPointer($0), plan: plan) }
             } else {
-                switch plan.pointee.size {
-                case 8: try encodeTagged(unsafeBitCast(value, to: UInt64.self), plan.pointee.tag)
-                case 4: try encodeTagged(unsafeBitCast(value, to: UInt32.self), plan.pointee.tag)
-                case 2: try encodeTagged(unsafeBitCast(value, to: UInt16.self), plan.pointee.tag)
-                case 1: try encodeTagged(unsafeBitCast(value, to: UInt8.self), plan.pointee.tag)
-                case 16: try encodeTagged(unsafeBitCast(value, to: UInt128.self), plan.pointee.tag)
-                default: preconditionFailure("a number of another size")
-                }
+                try encodeNumber(value, plan: plan)
             }
             return true
         case .string:
@@ -63,6 +56,18 @@ extension ByteWriter {
             return true
         case .composite, .codable:
             return false
+        }
+    }
+
+    @inline(__always)
+    final func encodeNumber<T>(_ value: T, plan: Plan) throws {
+        switch plan.pointee.size {
+        case 8: try encodeTagged(unsafeBitCast(value, to: UInt64.self), plan.pointee.tag)
+        case 4: try encodeTagged(unsafeBitCast(value, to: UInt32.self), plan.pointee.tag)
+        case 2: try encodeTagged(unsafeBitCast(value, to: UInt16.self), plan.pointee.tag)
+        case 1: try encodeTagged(unsafeBitCast(value, to: UInt8.self), plan.pointee.tag)
+        case 16: try encodeTagged(unsafeBitCast(value, to: UInt128.self), plan.pointee.tag)
+        default: preconditionFailure("a number of another size")
         }
     }
 
@@ -86,20 +91,4 @@ extension ByteWriter {
 
     @inline(__always)
     final func encodeScalar<S: RawElement>(_ value: S) throws { try encodeTagged(value, S.tag) }
-
-    final func encodeString(_ string: String) throws {
-        var string = string
-        try string.withUTF8 { utf8 in
-            if let length = UInt8(exactly: utf8.count) {
-                let memory = try reserve(2 + utf8.count)
-                memory.storeBytes(of: Tag.shortString, as: UInt8.self)
-                memory.storeBytes(of: length, toByteOffset: 1, as: UInt8.self)
-                advance(by: 2)
-            } else {
-                try reserve(8 + utf8.count).storeBytes(of: Head.word(Tag.longString, length: utf8.count), as: UInt64.self)
-                advance(by: 8)
-            }
-            try append(contentsOf: UnsafeRawBufferPointer(utf8))
-        }
-    }
 }

@@ -31,19 +31,22 @@ package struct LeafForm: BitwiseCopyable, Sendable {
 /// Room for a value of any leaf type, as it lies in memory, at the cell's own address.
 @usableFromInline
 package struct LeafCell: BitwiseCopyable, Sendable {
-    // Aligned and large enough for 128-bit integers.
-    @usableFromInline var bytes: SIMD2<UInt64>
+    // Two words, and not a vector: what has just been stored as a word is not read well as half of something larger.
+    @usableFromInline var low: UInt64 = 0
+    @usableFromInline var high: UInt64 = 0
+    /// Takes no room, but gives the cell the alignment of 128-bit integers.
+    @usableFromInline var alignment: InlineArray<0, UInt128>
 
     @inlinable @inline(__always)
-    package init() { bytes = SIMD2() }
+    package init() { alignment = InlineArray { _ in 0 } }
 
     mutating func store(_ string: String) {
-        withUnsafeMutableBytes(of: &bytes) { _ = $0.baseAddress.unsafelyUnwrapped.initializeMemory(as: String.self, to: string) }
+        withUnsafeMutableBytes(of: &self) { _ = $0.baseAddress.unsafelyUnwrapped.initializeMemory(as: String.self, to: string) }
     }
 
     /// Frees what a string holds. Only for a cell whose form says that it owns memory, once, after its last use.
     package mutating func destroy() {
-        withUnsafeMutableBytes(of: &bytes) {
+        withUnsafeMutableBytes(of: &self) {
             _ = $0.baseAddress.unsafelyUnwrapped.assumingMemoryBound(to: String.self).deinitialize(count: 1)
         }
     }
@@ -60,7 +63,7 @@ extension ByteReader {
         guard remaining > 8, let base = bytes.baseAddress, base.load(fromByteOffset: position, as: UInt8.self) == form.tag else {
             return false
         }
-        cell.bytes[0] = base.loadUnaligned(fromByteOffset: position &+ 1, as: UInt64.self)
+        cell.low = base.loadUnaligned(fromByteOffset: position &+ 1, as: UInt64.self)
         skip(9)
         return true
     }
@@ -76,11 +79,33 @@ extension ByteReader {
             cell.store(string)
             return true
         }
-        // Whatever looks at a Bool that is neither 0 nor 1 behaves unpredictably.
-        if form.tag == Tag.bool, (start + 1).load(as: UInt8.self) > 1 { return false }
-        withUnsafeMutableBytes(of: &cell) { $0.baseAddress.unsafelyUnwrapped.copyMemory(from: start + 1, byteCount: size) }
+        // The machine is little-endian: a value's bytes are the first of the cell.
+        switch size {
+        case 1:
+            cell.low = UInt64((start + 1).load(as: UInt8.self))
+            // Whatever looks at a Bool that is neither 0 nor 1 behaves unpredictably.
+            if form.tag == Tag.bool, cell.low > 1 { return false }
+        case 2: cell.low = UInt64((start + 1).loadUnaligned(as: UInt16.self))
+        case 4: cell.low = UInt64((start + 1).loadUnaligned(as: UInt32.self))
+        case 8: cell.low = (start + 1).loadUnaligned(as: UInt64.self)
+        case 16:
+            cell.low = (start + 1).loadUnaligned(as: UInt64.self)
+            cell.high = (start + 9).loadUnaligned(as: UInt64.self)
+        default: preconditionFailure("a number of another size")
+        }
         skip(1 + size)
         return true
+    }
+
+    /// The bytes of a number or a Bool, if just what the plan, which must be for such a type, says follows.
+    mutating func numberBytes(_ plan: Plan) -> UnsafeRawPointer? {
+        let size = plan.pointee.size
+        guard remaining > size, let start = bytes.baseAddress.map({ $0 + offset }), start.load(as: UInt8.self) == plan.pointee.tag else {
+            return nil
+        }
+        if plan.pointee.tag == Tag.bool, (start + 1).load(as: UInt8.self) > 1 { return nil }
+        skip(1 + size)
+        return start + 1
     }
 
     /// The eight bytes of a number with this tag, if that is what follows.
@@ -112,13 +137,14 @@ extension ByteWriter {
         if form.size == 8, capacity - count > 8 {
             let memory = base + count
             memory.storeBytes(of: form.tag, as: UInt8.self)
-            (memory + 1).storeBytes(of: cell.bytes[0], as: UInt64.self)
+            (memory + 1).storeBytes(of: cell.low, as: UInt64.self)
             advance(by: 9)
         } else if !form.ownsMemory, capacity - count > MemoryLayout<LeafCell>.size {
             // All of the cell: what is too much is overwritten by what comes next.
             let memory = base + count
             memory.storeBytes(of: form.tag, as: UInt8.self)
-            (memory + 1).storeBytes(of: cell.bytes, as: SIMD2<UInt64>.self)
+            (memory + 1).storeBytes(of: cell.low, as: UInt64.self)
+            (memory + 9).storeBytes(of: cell.high, as: UInt64.self)
             advance(by: 1 + Int(form.size))
         } else {
             try appendSlowly(cell, as: form)
@@ -136,16 +162,5 @@ extension ByteWriter {
             (memory + 1).copyMemory(from: value, byteCount: size)
             advance(by: 1 + size)
         }
-    }
-}
-
-extension String {
-    /// The string of `utf8`, nil where that is not UTF-8.
-    @inline(__always)
-    init?(checking utf8: UnsafeRawBufferPointer) {
-        // This repairs what is not UTF-8, and if it had to, the string differs from the bytes. Several times faster than `String(validating:as:)`.
-        var string = String(decoding: utf8, as: UTF8.self)
-        guard string.withUTF8({ UnsafeRawBufferPointer($0).elementsEqualInMemory(utf8) }) else { return nil }
-        self = string
     }
 }

@@ -46,7 +46,7 @@ struct Source {
     /// Whether `slot` holds a number of just the type that `plan` is for, which needs no check. It can then be had by ``loadNumber(_:plan:from:)``.
     @inline(__always)
     func holdsNumber(_ slot: Slot, plan: Plan) -> Bool {
-        slot.tag == plan.pointee.tag && slot.tag != Tag.raw && slot.tag != Tag.bool && plan.pointee.size <= 8
+        slot.tag == plan.pointee.tag && slot.tag != Tag.raw && slot.tag != Tag.bool
     }
 
     /// A number. (Not an optional one: its type would have to be looked up.)
@@ -54,13 +54,7 @@ struct Source {
     func loadNumber<T>(_ type: T.Type, plan: Plan, from slot: Slot) -> T {
         // A slot that was found lies within the bytes.
         let address = bytes.baseAddress.unsafelyUnwrapped + slot.payload
-        switch plan.pointee.size {
-        case 8: return unsafeBitCast(address.loadUnaligned(as: UInt64.self), to: T.self)
-        case 4: return unsafeBitCast(address.loadUnaligned(as: UInt32.self), to: T.self)
-        case 2: return unsafeBitCast(address.loadUnaligned(as: UInt16.self), to: T.self)
-        case 1: return unsafeBitCast(address.loadUnaligned(as: UInt8.self), to: T.self)
-        default: preconditionFailure("a number of another size")
-        }
+        return BinaryCoding.loadNumber(type, plan: plan, from: address)
     }
 
     /// The value at `offset`, which must end before `limit`. Takes constant time, whatever the value holds.
@@ -134,6 +128,19 @@ struct Source {
             throw Malformed(offset: offset, reason: "a link that leads nowhere")
         }
         return offset + Int(link)
+    }
+}
+
+/// The number at `address`, by the size of its type.
+@inline(__always)
+func loadNumber<T>(_ type: T.Type, plan: Plan, from address: UnsafeRawPointer) -> T {
+    switch plan.pointee.size {
+    case 8: return unsafeBitCast(address.loadUnaligned(as: UInt64.self), to: T.self)
+    case 4: return unsafeBitCast(address.loadUnaligned(as: UInt32.self), to: T.self)
+    case 2: return unsafeBitCast(address.loadUnaligned(as: UInt16.self), to: T.self)
+    case 1: return unsafeBitCast(address.loadUnaligned(as: UInt8.self), to: T.self)
+    case 16: return unsafeBitCast(address.loadUnaligned(as: UInt128.self), to: T.self)
+    default: preconditionFailure("a number of another size")
     }
 }
 

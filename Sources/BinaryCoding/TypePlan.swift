@@ -21,6 +21,8 @@ struct TypePlan {
     let stride: Int
     /// The tag of a number of eight bytes, by far the most frequent kind of value; 0 for all else.
     let wordTag: UInt8
+    /// A number or a Bool, which has a tag of its own.
+    let isNumber: Bool
     /// Whether there are bytes that are not values of this raw type.
     let checked: (any RawType.Type)?
     /// The numeric type this is, to convert what was encoded as another.
@@ -64,7 +66,7 @@ extension TypePlan {
             new.initialize(
                 to: TypePlan(
                     type: ObjectIdentifier(type), encoding: kind(composite: encoder != nil), decoding: kind(composite: decoder != nil),
-                    tag: tag, size: size, stride: stride, wordTag: Tag.scalarSize(tag) == 8 ? tag : 0,
+                    tag: tag, size: size, stride: stride, wordTag: Tag.scalarSize(tag) == 8 ? tag : 0, isNumber: Tag.scalarSize(tag) != nil,
                     checked: type == Bool.self ? rawType : nil, number: type as? any Number.Type, encoder: encoder, decoder: decoder,
                     shared: type as? any SharedHandleDecodable.Type, next: Plan(head)))
             // No lock: a lock held by another thread at the moment of a fork would stay locked in the child. Two threads

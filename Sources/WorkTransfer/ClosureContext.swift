@@ -39,7 +39,7 @@ struct ThunkBox {
         address = context
         metadata = context.load(as: UnsafeRawPointer.self)
         guard metadata.load(as: UInt.self) == Self.heapLocalVariable else { throw .object(TypeMetadata(metadata)) }
-        shape = try Self.shape(of: metadata)
+        shape = try ThunkShapes.shape(of: metadata)
     }
 
     func type(_ index: Int) -> UnsafeRawPointer { word(index) }

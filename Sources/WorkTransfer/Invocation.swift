@@ -12,12 +12,10 @@ package struct Invocation<each Argument: Codable & Sendable, Output: Codable & S
     }
 
     package var key: FunctionKey? {
-        let words = words
-        guard words.context == 0 else { return nil }
-        var key = FunctionKey(words, .pack)
+        var key = FunctionKey(.pack)
         repeat key.append((each Argument).self)
         key.append(Output.self)
-        return key.isOverfull ? nil : key
+        return key.append(words) ? key : nil
     }
 
     /// Encodes all arguments, in order. Throws `TransferError.cannotEncode`, naming the type and the position of the one that could not be.

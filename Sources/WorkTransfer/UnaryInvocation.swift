@@ -10,12 +10,10 @@ package struct UnaryInvocation<Argument: Codable & Sendable, Output: Codable & S
     }
 
     package var key: FunctionKey? {
-        let words = words
-        guard words.context == 0 else { return nil }
-        var key = FunctionKey(words, .unary)
+        var key = FunctionKey(.unary)
         key.append(Argument.self)
         key.append(Output.self)
-        return key
+        return key.append(words) ? key : nil
     }
 
     /// Encodes the argument. Throws `TransferError.cannotEncode`, naming its type.
@@ -81,11 +79,9 @@ package struct UnaryVoidInvocation<Argument: Codable & Sendable>: InvocationOfWo
     }
 
     package var key: FunctionKey? {
-        let words = words
-        guard words.context == 0 else { return nil }
-        var key = FunctionKey(words, .unaryVoid)
+        var key = FunctionKey(.unaryVoid)
         key.append(Argument.self)
-        return key
+        return key.append(words) ? key : nil
     }
 
     /// Encodes the argument. Throws `TransferError.cannotEncode`, naming its type.

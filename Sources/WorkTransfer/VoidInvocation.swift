@@ -9,11 +9,9 @@ package struct VoidInvocation<each Argument: Codable & Sendable>: InvocationOfWo
     }
 
     package var key: FunctionKey? {
-        let words = words
-        guard words.context == 0 else { return nil }
-        var key = FunctionKey(words, .packVoid)
+        var key = FunctionKey(.packVoid)
         repeat key.append((each Argument).self)
-        return key.isOverfull ? nil : key
+        return key.append(words) ? key : nil
     }
 
     /// Encodes all arguments, in order. Throws `TransferError.cannotEncode`, naming the type and the position of the one that could not be.

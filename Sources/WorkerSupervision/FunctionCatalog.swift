@@ -29,12 +29,17 @@ package enum FunctionCatalog {
     /// does not take pointers for Sendable, but these are only used atomically.)
     private nonisolated(unsafe) static let buckets = Atomic<Bucket?>(nil)
 
-    /// Functions without a key.
-    private nonisolated(unsafe) static var others: [FunctionIdentity: Entry] = [:]  // guarded by `lock`
-    private nonisolated(unsafe) static var othersOwner: ProcessIdentity?  // likewise
-    /// What has been described, and for which process; and the names that were asked for, by the place of the description.
-    private nonisolated(unsafe) static var described: (owner: ProcessIdentity?, entries: [Entry]) = (nil, [])  // likewise
-    private nonisolated(unsafe) static var names: [Int: String] = [:]  // likewise
+    /// What is looked up less often than at every call.
+    private struct Rest {
+        var owner: ProcessIdentity?
+        /// Functions without a key.
+        var entries: [FunctionIdentity: Entry] = [:]
+        /// By the place of the description.
+        var names: [Int: String] = [:]
+        /// All that have been described.
+        var all: [Entry] = []
+    }
+    private nonisolated(unsafe) static var rest = Rest()  // guarded by `lock`
 
     /// The place of the description of `invocation`'s function.
     /// - Throws: `TransferError` for a function that cannot travel.
@@ -52,6 +57,22 @@ package enum FunctionCatalog {
         let owner = UInt32(process.slot) << 16 | UInt32(process.generation)
         if let known = find(key, owner) { return known }
         return try add(key, owner, invocation(), in: arena)
+    }
+
+    /// The name of the function at `entry`, for messages: see ``HostInvocation/functionName``. So that a task need not keep its function just in case. Costs
+    /// milliseconds the first time; afterwards a lock.
+    package static func functionName(of entry: Entry, in arena: Arena) -> String {
+        let owner = CurrentProcess.identity(in: arena)
+        let known: String? = lock.withLock {
+            startOverIfForked(owner)
+            return rest.names[entry.offset]
+        }
+        if let known { return known }
+        // Kept, as resolving a description may make what lives for ever.
+        let description = UnsafeRawBufferPointer(start: arena.base + entry.offset, count: entry.size)
+        guard let name = try? resolveInvocation(description).functionName else { return "a function" }
+        lock.withLock { rest.names[entry.offset] = name }
+        return name
     }
 
     @inline(__always)
@@ -89,17 +110,19 @@ package enum FunctionCatalog {
     private static func otherEntry(for invocation: any HostInvocation, _ owner: ProcessIdentity, in arena: Arena) throws -> Entry {
         let identity = try invocation.identity
         let (entry, isNew): (Entry, Bool) = try lock.withLock {
-            if othersOwner != owner {
-                others = [:]
-                othersOwner = owner
-            }
-            if let known = others[identity] { return (known, false) }
+            startOverIfForked(owner)
+            if let known = rest.entries[identity] { return (known, false) }
             let entry = try describe(invocation, in: arena)
-            others[identity] = entry
+            rest.entries[identity] = entry
             return (entry, true)
         }
         if isNew { ProcessMonitor.existing?.teach([entry]) }
         return entry
+    }
+
+    /// Only with the lock.
+    private static func startOverIfForked(_ owner: ProcessIdentity) {
+        if rest.owner != owner { rest = Rest(owner: owner) }
     }
 
     /// Writes the description into a block of its own, for as long as this process lives, as do those who use it. Only with the lock.
@@ -109,9 +132,8 @@ package enum FunctionCatalog {
         description.withUnsafeBytes {
             UnsafeMutableRawBufferPointer(start: arena.base + entry.offset, count: entry.size).copyMemory(from: $0)
         }
-        let owner = CurrentProcess.identity(in: arena)
-        if described.owner != owner { described = (owner, []) }
-        described.entries.append(entry)
+        startOverIfForked(CurrentProcess.identity(in: arena))
+        rest.all.append(entry)
         return entry
     }
 
@@ -124,14 +146,19 @@ package enum FunctionCatalog {
     }
 
     /// All that there are, for a server that is new.
-    static var all: [Entry] { lock.withLock { described.entries } }
+    static var all: [Entry] { lock.withLock { rest.all } }
 
     /// A described function in words, for errors. Costs milliseconds the first time, which many deaths of the same function should not cost again.
     package static func name(at entry: Entry, in arena: Arena) -> String {
-        if let known = lock.withLock({ names[entry.offset] }) { return known }
+        let owner = CurrentProcess.identity(in: arena)
+        let known = lock.withLock {
+            startOverIfForked(owner)
+            return rest.names[entry.offset]
+        }
+        if let known { return known }
         let description = UnsafeRawBufferPointer(start: arena.base + entry.offset, count: entry.size)
         guard let name = try? resolveInvocation(description).functionName else { return "a function" }
-        lock.withLock { names[entry.offset] = name }
+        lock.withLock { rest.names[entry.offset] = name }
         return name
     }
 

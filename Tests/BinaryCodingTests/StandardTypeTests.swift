@@ -98,4 +98,28 @@ struct StandardTypeTests {
         #expect(reader.remaining == 0)
         #expect(throws: DecodingError.self) { try decodeBinary(Int.self, from: &reader) }
     }
+
+    /// A writer in memory of others, which a test may look at.
+    private final class BorrowingWriter: ByteWriter {
+        struct Full: Error {}
+        override func grow(minimumCapacity: Int) throws -> UnsafeMutableRawBufferPointer { throw Full() }
+    }
+
+    @Test func aWriterStartsOverInOtherMemory() throws {
+        withUnsafeTemporaryAllocation(byteCount: 18, alignment: 16) { memory in
+            let first = UnsafeMutableRawBufferPointer(rebasing: memory[..<9])
+            let second = UnsafeMutableRawBufferPointer(rebasing: memory[9...])
+            let writer = BorrowingWriter(first)
+            #expect(throws: Never.self) { try encodeBinary(1, to: writer) }
+            writer.retained.append(writer)
+            writer.reset(to: second)
+            #expect(writer.count == 0 && writer.retained.isEmpty && writer.capacity == 9)
+            #expect(throws: Never.self) { try encodeBinary(2, to: writer) }
+            #expect(writer.written.baseAddress == UnsafeRawPointer(second.baseAddress))
+            #expect(first.loadUnaligned(fromByteOffset: 1, as: Int.self) == 1)
+            #expect(throws: BorrowingWriter.Full.self) { try encodeBinary(false, to: writer) }
+            writer.reset(to: UnsafeMutableRawBufferPointer(start: nil, count: 0))
+            #expect(writer.capacity == 0 && writer.written.isEmpty)
+        }
+    }
 }
