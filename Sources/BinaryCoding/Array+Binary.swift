@@ -33,15 +33,18 @@ extension Array: CompositeDecodable where Element: Decodable {
 }
 
 extension ByteWriter {
-    /// Arrays of at least this many bytes begin at a multiple of ``rawArrayAlignment``, so that they can be read in place.
+    /// Arrays of at least this many bytes lie in the writer's memory as they do in the sender's, counted from a multiple of ``rawArrayAlignment``: so they can
+    /// be read in place, and copying them, here and back, moves whole cache lines.
     static var alignedArraySize: Int { 1024 }
-    static var rawArrayAlignment: Int { 16 }
+    static var rawArrayAlignment: Int { 64 }
 
     /// Writes the elements of an array: a head, the tag and the size of an element, padding, the bytes.
     final func encodeRawArray(_ bytes: UnsafeRawBufferPointer, plan: Plan) throws {
         let fixed = RawArrayLayout.fixedSize
         var padding = 0
-        if bytes.count >= Self.alignedArraySize { padding = -(count + Head.size + fixed) & (Self.rawArrayAlignment - 1) }
+        if bytes.count >= Self.alignedArraySize {
+            padding = (Int(bitPattern: bytes.baseAddress) - (count + Head.size + fixed)) & (Self.rawArrayAlignment - 1)
+        }
         let memory = try reserve(Head.size + fixed + padding + bytes.count)
         memory.storeBytes(of: Head.word(Tag.rawArray, length: fixed + padding + bytes.count), as: UInt64.self)
         memory.storeBytes(of: plan.pointee.tag, toByteOffset: 8, as: UInt8.self)
@@ -50,6 +53,22 @@ extension ByteWriter {
         for place in 0..<padding { memory.storeBytes(of: 0, toByteOffset: 14 + place, as: UInt8.self) }
         if let source = bytes.baseAddress { (memory + Head.size + fixed + padding).copyMemory(from: source, byteCount: bytes.count) }
         advance(by: Head.size + fixed + padding + bytes.count)
+    }
+}
+
+extension DecodingCore {
+    /// An array of its own with the elements of a raw array: checked where there is something to check, and copied once.
+    func copyArray<Element>(_ layout: RawArrayLayout, plan: Plan, parent: BinaryDecoder?, key: PathKey) throws -> [Element] {
+        let bytes = UnsafeRawBufferPointer(rebasing: source.bytes[layout.elements])
+        if let checked = plan.pointee.checked, !checked.accepts(bytes) {
+            throw corrupted("a byte in the array is no \(Element.self)", parent: parent, key: key)
+        }
+        return [Element](unsafeUninitializedCapacity: layout.count) { room, initialized in
+            if let start = bytes.baseAddress, let memory = UnsafeMutableRawBufferPointer(room).baseAddress {
+                NewMemory.fill(memory, from: start, byteCount: bytes.count)
+            }
+            initialized = layout.count
+        }
     }
 }
 

@@ -138,17 +138,4 @@ final class DecodingCore {
         }
         return array
     }
-
-    private func copyArray<Element>(_ layout: RawArrayLayout, plan: Plan, parent: BinaryDecoder?, key: PathKey) throws -> [Element] {
-        let bytes = UnsafeRawBufferPointer(rebasing: source.bytes[layout.elements])
-        if let checked = plan.pointee.checked, !checked.accepts(bytes) {
-            throw corrupted("a byte in the array is no \(Element.self)", parent: parent, key: key)
-        }
-        return [Element](unsafeUninitializedCapacity: layout.count) { room, initialized in
-            if let start = bytes.baseAddress {
-                UnsafeMutableRawBufferPointer(room).baseAddress?.copyMemory(from: start, byteCount: bytes.count)
-            }
-            initialized = layout.count
-        }
-    }
 }

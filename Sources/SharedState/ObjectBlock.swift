@@ -12,6 +12,7 @@ struct ObjectBlock {
     enum Kind: UInt32 {
         case value = 0x5661_6c75
         case lock = 0x4c6f_636b
+        case array = 0x4172_7279
     }
 
     let offset: Int
@@ -22,11 +23,14 @@ struct ObjectBlock {
         self.arena = arena
     }
 
-    /// Makes an object of `size` zero bytes that the calling process holds.
-    static func make(_ kind: Kind, elementSize: Int, count: Int, size: Int, in arena: Arena) throws -> ObjectBlock {
+    /// Makes an object of `size` bytes that the calling process holds. They are zero, or only the first `zeroed` are: whoever fills gigabytes
+    /// does so once.
+    static func make(
+        _ kind: Kind, elementSize: Int, count: Int, size: Int, zeroed: Int? = nil, in arena: Arena
+    ) throws -> ObjectBlock {
         let offset = try arena.allocate(payload + size)
         let block = ObjectBlock(offset: offset, in: arena)
-        (arena.base + offset).initializeMemory(as: UInt8.self, repeating: 0, count: payload + size)
+        (arena.base + offset).initializeMemory(as: UInt8.self, repeating: 0, count: payload + (zeroed ?? size))
         (arena.base + offset).storeBytes(of: kind.rawValue, as: UInt32.self)
         (arena.base + offset).storeBytes(of: UInt32(elementSize), toByteOffset: 4, as: UInt32.self)
         (arena.base + offset).storeBytes(of: UInt64(count), toByteOffset: 8, as: UInt64.self)

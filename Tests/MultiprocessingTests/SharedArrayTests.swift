@@ -1,0 +1,169 @@
+import Glibc
+import Multiprocessing
+import SharedState
+import TestSupport
+import Testing
+
+extension PublicInterface {
+    /// Shared arrays between processes.
+    @Suite struct SharedArrayTests {
+        @Test(arguments: StartMethod.all) func everybodyWorksOnTheSameElements(method: StartMethod) throws {
+            let array = try SharedArray(repeating: 0, count: 100_000)
+            try withPool(processes: 2, configuration: .init(method)) { pool in
+                try pool.map(array.evenlyChunked(in: 7)) { chunk in
+                    chunk.withMutableSpan { for i in $0.indices { $0[i] = chunk.range.lowerBound + i } }
+                }
+                #expect(array.withLock { elements in elements.indices.allSatisfy { elements[$0] == $0 } })
+                array[4] = -1
+                try #expect(pool.apply({ $0[4] }, array) == -1)
+                try pool.apply({ (array: SharedArray<Int>) in array[5] = array.count }, array)
+                #expect(array[5] == 100_000)
+            }
+        }
+
+        @Test(arguments: StartMethod.all) func countsAreExact(method: StartMethod) throws {
+            let array = try SharedArray<Int32>(repeating: 0, count: 10)
+            let children = (0..<4).map { _ in
+                ChildProcess(array, configuration: .init(method)) { (array: SharedArray<Int32>) in
+                    for i in 0..<10_000 { array.withLock { $0[i % 10] += 1 } }
+                }
+            }
+            for child in children { try child.start() }
+            for i in 0..<10_000 { array.withLock { $0[i % 10] += 1 } }
+            for child in children { try child.result() }
+            #expect(array.indices.allSatisfy { array[$0] == 5000 })
+        }
+
+        private struct Bundle: Codable, Sendable {
+            var one: SharedArray<Double>
+            var many: [SharedArray<UInt8>]
+            var maybe: SharedArray<Double>?
+            var chunk: SharedArray<Double>.Chunk
+        }
+
+        @Test(arguments: StartMethod.all) func handlesInsideOtherThings(method: StartMethod) throws {
+            let doubles = try SharedArray([1.0, 2, 3, 4])
+            let bytes = try (0..<3).map { try SharedArray([UInt8($0), 100]) }
+            let bundle = Bundle(one: doubles, many: bytes, maybe: doubles, chunk: doubles.chunk(1..<3))
+            try withPool(processes: 1, configuration: .init(method)) { pool in
+                let back = try pool.apply(
+                    { (bundle: Bundle) in
+                        bundle.one[0] += 10
+                        bundle.maybe?[3] += 10
+                        bundle.chunk.withMutableSpan { for i in $0.indices { $0[i] += 10 } }
+                        for array in bundle.many { array[1] += array[0] }
+                        return bundle
+                    }, bundle)
+                #expect(doubles.indices.map { doubles[$0] } == [11, 12, 13, 14])
+                #expect(bytes.map { $0[1] } == [100, 101, 102])
+                back.one[0] = 0
+                back.many[2][0] = 0
+                #expect(doubles[0] == 0 && bytes[2][0] == 0 && back.chunk.range == 1..<3)
+            }
+        }
+
+        @Test(arguments: StartMethod.all) func madeInAWorker(method: StartMethod) throws {
+            let pool = try Pool(processes: 1, configuration: .init(method))
+            let made = try pool.apply { try SharedArray((0..<50_000).map { $0 }) }
+            #expect(made.count == 50_000 && made[49_999] == 49_999)
+            #expect(throws: WorkerTerminated.self) { try pool.apply(die, .killed) }
+            pool.terminate()
+            try pool.join()
+            #expect(made.withLock { elements in elements.indices.allSatisfy { elements[$0] == $0 } }, "it outlives its maker")
+        }
+
+        @Test(arguments: StartMethod.all) func deathInsideTheLock(method: StartMethod) throws {
+            let array = try SharedArray(repeating: 1, count: 1000)
+            let inside = try SharedValue(0)
+            func dieInside() throws -> ChildProcess<Void> {
+                inside.value = 0
+                let child = ChildProcess(array, inside, configuration: .init(method)) {
+                    (array: SharedArray<Int>, inside: SharedValue<Int>) in
+                    array.withLock { elements in
+                        for i in 0..<500 { elements[i] = 2 }
+                        inside.value = 1
+                        Death.killed.happen()
+                    }
+                }
+                try child.start()
+                #expect(eventually { inside.value == 1 })
+                return child
+            }
+            let first = try dieInside()
+            var repairs = 0
+            // Waits for a lock whose owner is about to die, or has.
+            array.withLock(repair: { elements in
+                repairs += 1
+                for i in elements.indices { elements[i] = 1 }
+            }) { elements in
+                #expect(elements.indices.allSatisfy { elements[$0] == 1 })
+            }
+            #expect(repairs == 1)
+            array.withLock(repair: { _ in repairs += 1 }) { _ in }
+            #expect(repairs == 1, "told once")
+            let second = try dieInside()
+            #expect(array.withLock { $0[0] } == 2, "without repair, what was written stays")
+            try first.join()
+            try second.join()
+        }
+
+        @Test func typeOfAHandleIsChecked() throws {
+            try withPool(processes: 1) { pool in
+                for disguise in [Disguise(real: .array(try SharedArray<Int32>([1]))), Disguise(real: .value(try SharedValue<Int64>(1)))] {
+                    let error = try errorThrown(TransferError.self) { try pool.apply({ (disguise: Disguise) in disguise.count }, disguise) }
+                    guard case .cannotDecode = error else { throw error }
+                }
+            }
+        }
+
+        @Test(arguments: StartMethod.all) func arraysGoWithTheirLastHandle(method: StartMethod) throws {
+            let arena = try Arena.current()
+            let before = arena.objectsInUse
+            try withPool(processes: 2, configuration: .init(method)) { pool in
+                for _ in 0..<10 {
+                    let arrays = try pool.map(0..<10) { try SharedArray(repeating: $0, count: 10_000) }
+                    #expect(try pool.map(arrays) { $0[9999] } == Array(0..<10))
+                    // Nobody asks for this one's result.
+                    pool.applyAsync { try SharedArray(repeating: 1, count: 10_000) }
+                    _ = try? pool.apply({ (_: SharedArray<Int>) in die(.killed) }, arrays[0])
+                    try pool.map(arrays[1].evenlyChunked(in: 4)) { _ in }
+                }
+                if method == .fork { return }
+                // Workers let go of what they have sent when they come to their next task.
+                #expect(
+                    eventually {
+                        _ = try? pool.map(0..<4, double)
+                        return arena.objectsInUse <= before
+                    }, "\(arena.objectsInUse) objects, \(before) before")
+            }
+            #expect(eventually { arena.objectsInUse <= before }, "\(arena.objectsInUse) objects, \(before) before")
+        }
+    }
+}
+
+/// Encodes a handle to one thing, and decodes it as one to another.
+private struct Disguise: Codable, Sendable {
+    enum Real: Sendable {
+        case array(SharedArray<Int32>)
+        case value(SharedValue<Int64>)
+    }
+    let real: Real?
+    let count: Int
+
+    init(real: Real) {
+        self.real = real
+        count = 0
+    }
+    func encode(to encoder: any Encoder) throws {
+        var container = encoder.singleValueContainer()
+        switch real {
+        case .array(let array): try container.encode(array)
+        case .value(let value): try container.encode(value)
+        case nil: break
+        }
+    }
+    init(from decoder: any Decoder) throws {
+        count = try decoder.singleValueContainer().decode(SharedArray<Int64>.self).count
+        real = nil
+    }
+}
