@@ -1,0 +1,23 @@
+import BenchmarkSupport
+import CBaselines
+
+/// How calls that take less than a turn of the scheduler are timed.
+///
+/// A sample is the median over a few batches of calls, on both sides. The two processes of a round trip need two processors at the same time,
+/// and on a shared machine the scheduler takes one away now and then, for longer than thousands of calls last: a mean would show that alone.
+enum RoundTrips {
+    static let batches = 15
+
+    /// The time of `calls` calls, one after the other, in ns: of the middle batch.
+    static func length(calls: Int, _ call: () throws -> Void) rethrows -> Double {
+        // The first calls find the worker asleep, or cold.
+        for _ in 0..<20 { try call() }
+        var lengths: [Double] = []
+        for _ in 0..<batches {
+            let began = cb_now()
+            for _ in 0..<calls { try call() }
+            lengths.append(Double(cb_now() - began))
+        }
+        return median(of: lengths)
+    }
+}
