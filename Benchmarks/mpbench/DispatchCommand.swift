@@ -36,7 +36,7 @@ func measureDispatch(_ session: Session) throws {
             let dispatch = try Dispatch(team, executor, python, session)
             figures += try dispatch.figures()
             notes.append(team.whereabouts)
-            notes += [team.quiet.note].compactMap { $0 }
+            notes += [dispatch.quiet.note].compactMap { $0 }
         }
         return (figures, notes)
     }
@@ -50,6 +50,7 @@ private struct Dispatch {
     let python: Python
     let session: Session
     let pipes: Pipes
+    let quiet: Quiet
     /// How many tasks the fast ones do in one sample. They start with their workers asleep, which must not matter.
     let tasks: Int
 
@@ -59,6 +60,7 @@ private struct Dispatch {
         self.python = python
         self.session = session
         pipes = try Pipes(processors: team.processors)
+        quiet = try Quiet(team.pool.places(of: team.size).map(\.process) + executor.places(of: team.size).map(\.process))
         tasks = session.quick ? 10_000 : 20_000
     }
 
@@ -80,7 +82,7 @@ private struct Dispatch {
             let sum = try run()
             let length = cb_now() - began
             try checkSum(sum, tasks: tasks)
-            team.quiet.wait()
+            quiet.wait()
             return Double(tasks) * 1000 / Double(length)
         }
     }

@@ -11,15 +11,26 @@ struct Place: Codable, Sendable {
 extension Pool {
     /// Asks every worker of a pool of so many where it runs. Blocks until all have said so.
     func places(of size: Int) throws -> [Place] {
-        for attempt in 1...5 {
-            // All wait for one instant, so that no worker can answer twice.
-            let instant = cb_now() + UInt64(attempt) * 20_000_000
-            let futures = (0..<size).map { _ in applyAsync(reportPlace, instant) }
-            let places = try futures.map { try $0.get() }
-            if Set(places.map(\.process)).count == size { return places }
-        }
-        throw UnevenTeam(size: size)
+        try askEach(of: size) { applyAsync(reportPlace, $0) }
     }
+}
+
+extension ProcessPoolExecutor {
+    /// Asks every worker of an executor of so many where it runs. Blocks until all have said so.
+    func places(of size: Int) throws -> [Place] {
+        try askEach(of: size) { submit(reportPlace, $0) }
+    }
+}
+
+private func askEach(of size: Int, _ ask: (UInt64) -> Future<Place>) throws -> [Place] {
+    for attempt in 1...5 {
+        // All wait for one instant, so that no worker can answer twice.
+        let instant = cb_now() + UInt64(attempt) * 20_000_000
+        let futures = (0..<size).map { _ in ask(instant) }
+        let places = try futures.map { try $0.get() }
+        if Set(places.map(\.process)).count == size { return places }
+    }
+    throw UnevenTeam(size: size)
 }
 
 /// Tasks that were to run at the same time did not get a worker each.

@@ -129,6 +129,29 @@ def run_pool(workers, times):
     return now() - began
 
 
+def increment(value, times, start, ends, member):
+    start.wait()
+    for _ in range(times):
+        with value.get_lock():
+            value.value += 1
+    ends[member] = now()  # of a clock that all processes share
+
+
+def increment_contended(workers, times):
+    """python.Value.get_lock: each of so many processes increments back to back; from their common start to the end of the last one."""
+    value, start, ends = CONTEXT.Value("q", 0), CONTEXT.Barrier(workers + 1), CONTEXT.RawArray("q", workers)
+    processes = [CONTEXT.Process(target=increment, args=(value, times, start, ends, member)) for member in range(workers)]
+    for process in processes:
+        process.start()
+    start.wait()
+    began = now()
+    for process in processes:
+        process.join()
+    if value.value != workers * times:
+        raise ValueError(f"{value.value} increments were made instead of {workers * times}")
+    return max(ends) - began
+
+
 def resident_share(process):
     """The bytes of a process, those that it shares divided by how many share them (PSS)."""
     with open(f"/proc/{process}/smaps_rollup") as lines:
@@ -160,6 +183,7 @@ ORDERS = {
     "return": return_bytes,
     "process": run_processes,
     "pool": run_pool,
+    "lock": increment_contended,
     "memory": measure_memory,
     "version": lambda: sys.version_info[0] * 1000 + sys.version_info[1],
 }
