@@ -27,6 +27,8 @@ package func decodeBinary<T: Decodable>(_ type: T.Type = T.self, from reader: in
             return source.loadNumber(T.self, plan: plan, from: slot)
         }
     }
+    // Neither does a shared object.
+    if let shared = plan.pointee.shared, let object = reader.takeObject(shared) { return unsafeBitCast(object as AnyObject, to: T.self) }
     let core = DecodingCore(reader.bytes)
     defer { core.finish() }
     let value: T

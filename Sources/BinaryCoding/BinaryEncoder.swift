@@ -19,11 +19,7 @@ struct BinaryEncoder: Encoder, SharedHandleEncoder {
 
     func encode(handle: UInt64, of object: AnyObject) throws {
         try ref.writeSingle { core, _ in
-            let memory = try core.writer.reserve(9)
-            memory.storeBytes(of: Tag.handle, as: UInt8.self)
-            memory.storeBytes(of: handle, toByteOffset: 1, as: UInt64.self)
-            core.writer.advance(by: 9)
-            core.writer.retained.append(object)
+            try core.writer.encode(handle: handle, of: object)
         }
     }
 }

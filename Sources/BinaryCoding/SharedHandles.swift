@@ -12,3 +12,77 @@ package protocol SharedHandleDecoder {
     /// Reads what ``SharedHandleEncoder/encode(handle:of:)`` wrote. The bytes may be anything: the caller checks the handle.
     func decodeHandle() throws -> UInt64
 }
+
+/// A shared object that says where it is without being asked through an encoder: the quick way for a value that is nothing but an object, or holds some.
+package protocol SharedHandleObject: AnyObject {
+    /// Its place in shared memory.
+    var handle: UInt64 { get }
+}
+
+/// The counterpart of ``SharedHandleObject``.
+package protocol SharedHandleDecodable: AnyObject, Decodable {
+    /// The object at `handle`, which may be anything. Where there is none of this type it is nil, and `init(from:)` says why.
+    static func find(handle: UInt64) -> Self?
+}
+
+/// Writes objects of type `Object` as their handles.
+enum HandleEncoding<Object: SharedHandleObject>: CompositeEncodable {
+    static func encode<Same>(_ value: Same, to core: EncodingCore, in parent: Int, key: PathKey) throws {
+        _ = try encodeLeaf(value, to: core.writer)
+    }
+
+    static func encodeLeaf<Same>(_ value: Same, to writer: ByteWriter) throws -> Bool {
+        // `value` is an `Object`.
+        let object = unsafeBitCast(value, to: Unmanaged<Object>.self).takeUnretainedValue()
+        try writer.encode(handle: object.handle, of: object)
+        return true
+    }
+}
+
+/// Finds objects of type `Object` by their handles.
+enum HandleDecoding<Object: SharedHandleDecodable>: CompositeDecodable {
+    static func decode<Same>(as type: Same.Type, from slot: Slot, in core: DecodingCore, parent: BinaryDecoder?, key: PathKey) throws
+        -> Same
+    {
+        if slot.tag == Tag.handle, let handle = try? core.source.load(slot.payload, before: slot.payloadEnd, as: UInt64.self),
+            let object = Object.find(handle: handle)
+        {
+            return unsafeBitCast(object, to: Same.self)
+        }
+        return unsafeBitCast(try Object(from: core.child(slot, of: parent, key: key)), to: Same.self)
+    }
+}
+
+/// How `type` is encoded, if it is that of a shared object.
+func handleEncoding(of type: Any.Type) -> (any CompositeEncodable.Type)? {
+    func encoding<Object: SharedHandleObject>(_ type: Object.Type) -> any CompositeEncodable.Type { HandleEncoding<Object>.self }
+    return (type as? any SharedHandleObject.Type).map { encoding($0) }
+}
+
+/// How `type` is decoded, if it is that of a shared object.
+func handleDecoding(of type: Any.Type) -> (any CompositeDecodable.Type)? {
+    func decoding<Object: SharedHandleDecodable>(_ type: Object.Type) -> any CompositeDecodable.Type { HandleDecoding<Object>.self }
+    return (type as? any SharedHandleDecodable.Type).map { decoding($0) }
+}
+
+extension ByteWriter {
+    @inline(__always)
+    final func encode(handle: UInt64, of object: AnyObject) throws {
+        let memory = try reserve(9)
+        memory.storeBytes(of: Tag.handle, as: UInt8.self)
+        memory.storeBytes(of: handle, toByteOffset: 1, as: UInt64.self)
+        advance(by: 9)
+        retained.append(object)
+    }
+}
+
+extension ByteReader {
+    /// The object that comes next, if it is one of the type `Object`: without a decoder, as nothing else is in it.
+    mutating func takeObject<Object: SharedHandleDecodable>(_ type: Object.Type) -> Object? {
+        guard remaining >= 9, bytes[offset] == Tag.handle,
+            let object = Object.find(handle: bytes.loadUnaligned(fromByteOffset: offset + 1, as: UInt64.self))
+        else { return nil }
+        _ = try? take(9)
+        return object
+    }
+}

@@ -25,6 +25,8 @@ struct TypePlan {
     let number: (any Number.Type)?
     let encoder: (any CompositeEncodable.Type)?
     let decoder: (any CompositeDecodable.Type)?
+    /// The type, if it is that of a shared object.
+    let shared: (any SharedHandleDecodable.Type)?
     fileprivate let next: Plan?
 }
 
@@ -49,8 +51,8 @@ extension TypePlan {
     private static func make(_ type: Any.Type, size: Int, stride: Int, in bucket: PlanTable.Bucket) -> Plan {
         let rawType = type as? any RawType.Type
         let isRaw = rawType != nil || type is any RawTransferable.Type
-        let encoder = type as? any CompositeEncodable.Type
-        let decoder = type as? any CompositeDecodable.Type
+        let encoder = type as? any CompositeEncodable.Type ?? handleEncoding(of: type)
+        let decoder = type as? any CompositeDecodable.Type ?? handleDecoding(of: type)
         let isString = type == String.self
         func kind(composite: Bool) -> Kind { isRaw ? .raw : isString ? .string : composite ? .composite : .codable }
         let new = UnsafeMutablePointer<TypePlan>.allocate(capacity: 1)
@@ -60,7 +62,8 @@ extension TypePlan {
                 to: TypePlan(
                     type: ObjectIdentifier(type), encoding: kind(composite: encoder != nil), decoding: kind(composite: decoder != nil),
                     tag: rawType?.tag ?? Tag.raw, size: size, stride: stride, checked: type == Bool.self ? rawType : nil,
-                    number: type as? any Number.Type, encoder: encoder, decoder: decoder, next: Plan(head)))
+                    number: type as? any Number.Type, encoder: encoder, decoder: decoder,
+                    shared: type as? any SharedHandleDecodable.Type, next: Plan(head)))
             // No lock: a lock held by another thread at the moment of a fork would stay locked in the child. Two threads
             // that meet here make two plans for one type, which is harmless.
             let (exchanged, now) = bucket.pointee.compareExchange(expected: head, desired: new, ordering: .acquiringAndReleasing)

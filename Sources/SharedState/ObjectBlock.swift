@@ -114,21 +114,17 @@ struct ObjectBlock {
 /// How many handles this process has to each shared object. The object itself knows only whether there is one.
 package enum HandleRegistry {
     private static let lock = HostLock()
-    private nonisolated(unsafe) static var counts: [Int: Int] = [:]  // guarded by `lock`
+    private nonisolated(unsafe) static var counts = HandleTable()  // guarded by `lock`
 
     static func retain(_ block: ObjectBlock) {
         lock.withLock {
-            let count = counts[block.offset, default: 0]
-            counts[block.offset] = count + 1
-            if count == 0 { block.addHolder(CurrentProcess.identity(in: block.arena)) }
+            if counts.increment(block.offset) { block.addHolder(CurrentProcess.identity(in: block.arena)) }
         }
     }
 
     static func release(_ block: ObjectBlock) {
         lock.withLock {
-            guard let count = counts[block.offset] else { return }
-            counts[block.offset] = count == 1 ? nil : count - 1
-            if count == 1 { block.removeHolder(CurrentProcess.identity(in: block.arena)) }
+            if counts.decrement(block.offset) { block.removeHolder(CurrentProcess.identity(in: block.arena)) }
         }
     }
 
@@ -139,7 +135,7 @@ package enum HandleRegistry {
     /// Calls `fork`, which makes a copy of this process known as `child`, so that the copy holds from its first moment what this process holds.
     package static func whileForking<R>(_ child: ProcessIdentity, in arena: Arena, _ fork: () -> R) -> R {
         lock.withLock {
-            for offset in counts.keys { ObjectBlock(offset: offset, in: arena).addHolder(child) }
+            counts.forEach { ObjectBlock(offset: $0, in: arena).addHolder(child) }
             return fork()
         }
     }

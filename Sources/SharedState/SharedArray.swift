@@ -1,4 +1,4 @@
-import BinaryCoding
+public import BinaryCoding
 import Synchronization
 import SystemLayer
 
@@ -21,7 +21,7 @@ import SystemLayer
 /// one has ended its task before the other begins.
 ///
 /// `T` is a trivial type. Encoding a `SharedArray` for anything but another process of the family throws.
-public final class SharedArray<T: BitwiseCopyable & Sendable>: Codable, Sendable, SharedObject {
+public final class SharedArray<T: BitwiseCopyable & Sendable>: Codable, Sendable, SharedObject, SharedHandleDecodable {
     // The object: the lock's word, and the elements from the next cache line on.
     private static var elementsAt: Int { 64 }
 
@@ -136,11 +136,20 @@ public final class SharedArray<T: BitwiseCopyable & Sendable>: Codable, Sendable
     /// Finds the array that another process of the family has sent. Throws a `DecodingError` elsewhere.
     public convenience init(from decoder: any Decoder) throws {
         let handle = try decodeHandle(of: Self.self, from: decoder)
-        guard let block = ObjectBlock.find(.array, elementSize: MemoryLayout<T>.size, at: handle, in: try Arena.current()) else {
+        guard let block = Self.retainBlock(at: handle) else {
             throw handleError(Self.self, decoder, "There is no \(Self.self) at place \(handle) of the shared memory.")
         }
-        HandleRegistry.retain(block)
         self.init(retained: block)
+    }
+
+    package static func find(handle: UInt64) -> Self? { retainBlock(at: handle).map { Self(retained: $0) } }
+
+    private static func retainBlock(at handle: UInt64) -> ObjectBlock? {
+        guard let arena = try? Arena.current(),
+            let block = ObjectBlock.find(.array, elementSize: MemoryLayout<T>.size, at: handle, in: arena)
+        else { return nil }
+        HandleRegistry.retain(block)
+        return block
     }
 
     /// Writes the array's place in shared memory. Throws an `EncodingError` for anything but a message to a process of the family.

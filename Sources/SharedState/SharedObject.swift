@@ -1,10 +1,8 @@
-import BinaryCoding
+package import BinaryCoding
 
 /// An object that lives in the arena, as its handles see it.
-package protocol SharedObject: AnyObject {
-    /// Its place in the arena: what travels when a handle is encoded.
-    var handle: UInt64 { get }
-}
+/// What travels when one is encoded is its ``handle``, its place in the arena.
+package protocol SharedObject: SharedHandleObject {}
 
 extension SharedObject {
     func encodeHandle(to encoder: any Encoder) throws {
