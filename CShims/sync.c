@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <linux/futex.h>
+#include <linux/membarrier.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -21,19 +22,21 @@ int mp_futex_wake(const void *word, int count) {
     return woken < 0 ? -errno : woken;
 }
 
+bool mp_fence_heavy(void) {
+    return syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL_EXPEDITED, 0, 0) == 0;
+}
+
+void mp_fence_register(void) {
+    syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED, 0, 0);
+}
+
 int mp_event_create(void) {
     int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     return fd < 0 ? -errno : fd;
 }
 
-uint64_t mp_now(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
-_Thread_local uint32_t mp_thread_token_storage;
-_Thread_local void *mp_thread_record_storage;
+MP_THREAD_LOCAL uint32_t mp_thread_token_storage;
+MP_THREAD_LOCAL void *mp_thread_record_storage;
 
 static pthread_key_t ended_key;
 static pthread_once_t ended_once = PTHREAD_ONCE_INIT;

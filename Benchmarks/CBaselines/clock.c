@@ -8,6 +8,18 @@ void cb_sleep_until(uint64_t instant) {
     while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL) == EINTR) {}
 }
 
+uint32_t cb_turns(uint32_t nanoseconds) {
+    const uint32_t turns = 100000;
+    uint64_t least = UINT64_MAX;
+    for (int i = 0; i < 20; i++) {
+        uint64_t began = cb_now();
+        cb_spend(turns);
+        uint64_t took = cb_now() - began;
+        if (took < least) least = took;
+    }
+    return (uint32_t)((uint64_t)nanoseconds * turns / (least ? least : 1));
+}
+
 int cb_affinity(int *processors, int capacity) {
     cpu_set_t set;
     if (sched_getaffinity(0, sizeof set, &set) != 0) return -1;

@@ -46,12 +46,12 @@ static void carry_out(board *board, char *bytes, int member) {
             share.operations = (uint64_t)count_to((long)order.operations);
             break;
         case ORDER_LOCK_ALONE:
-            cb_lock_increment(&board->lock, order.lock, &board->counter, order.operations);
+            cb_lock_increment(&board->lock, order.lock, &board->counter, order.operations, 0, 0);
             share.operations = order.operations;
             break;
         case ORDER_LOCK_CONTENDED:
             do {
-                cb_lock_increment(&board->lock, order.lock, &board->counter, order.batch);
+                cb_lock_increment(&board->lock, order.lock, &board->counter, order.batch, order.inside, order.outside);
                 share.operations += order.batch;
             } while (cb_now() < order.start + order.length);
             break;
@@ -211,9 +211,11 @@ int cb_crew_lock_alone(cb_crew *crew, cb_lock_kind kind, uint64_t operations, cb
 }
 
 int cb_crew_lock_contended(
-    cb_crew *crew, int members, cb_lock_kind kind, uint64_t start, uint64_t length, uint64_t batch, cb_share *shares) {
+    cb_crew *crew, int members, cb_lock_kind kind, uint64_t start, uint64_t length, uint64_t batch, uint32_t inside, uint32_t outside,
+    cb_share *shares) {
     if (fresh_lock(crew, kind) != 0) return -1;
     order contended = {
-        .kind = ORDER_LOCK_CONTENDED, .members = members, .lock = kind, .start = start, .length = length, .batch = batch};
+        .kind = ORDER_LOCK_CONTENDED, .members = members, .lock = kind, .start = start, .length = length, .batch = batch,
+        .inside = inside, .outside = outside};
     return give(crew, contended, shares) != 0 ? -1 : checked(crew, members, shares);
 }

@@ -26,6 +26,7 @@ typedef struct order {
     cb_ball_kind ball;
     uint64_t operations;  // the limit of a count, or how often to do it
     uint64_t start, length, batch;
+    uint32_t inside, outside;  // turns of work under the lock, and between two holds
 } order;
 
 // One direction of a ping-pong: the number of the round, and whether who waits for it is asleep.

@@ -40,7 +40,7 @@ final class Crew {
     func contended(_ kind: cb_lock_kind, _ bout: Bout) throws -> [LockShare] {
         var shares = noShares
         let status = cb_crew_lock_contended(
-            handle, Int32(size), kind, bout.start, bout.length, UInt64(Bout.batch), &shares)
+            handle, Int32(size), kind, bout.start, bout.length, UInt64(Bout.batch), bout.work.inside, bout.work.outside, &shares)
         guard status == 0 else { throw BaselineFailure.call("contended locking in C") }
         return shares.map(LockShare.init)
     }

@@ -18,7 +18,8 @@ struct LocksCommand: ParsableCommand {
 /// Lock, increment, unlock: by one worker alone, then by several back to back.
 func measureLocks(_ session: Session) throws {
     let contending = session.crowds
-    let (figures, notes) = try withTeams([1] + contending, session) { teams in
+    let crowd = 2 * max(Machine.current.availableProcessors.count, 1)
+    let (figures, notes) = try withTeams([1, crowd] + contending, session) { teams in
         var figures: [Figure] = []
         var notes: [String] = []
         if let team = teams[1] {
@@ -38,12 +39,46 @@ func measureLocks(_ session: Session) throws {
                 let counterpart = baselines.filter { $0.name == kind.counterpart }
                 figures += try measureContended(kind, "lock.contended.\(kind.name)\(crowd)", baselines: counterpart, session)
             }
-            let fairness = fixed(subject.fairness * 100, decimals: 0)
-            notes.append("\(team.whereabouts): the slowest did \(fairness) % of what the fastest did, in the last bout")
+            notes.append(try fairness(of: subject, .none, team))
+        }
+        if let team = teams[crowd] {
+            let subject = try SharedValueLock(team)
+            let work = LockWork.lasting(inside: 100, outside: 400)
+            figures += try measureOversubscribed(subject, work, baselines: BaselineLock.all(team), session)
+            notes.append(try fairness(of: subject, work, team))
         }
         return (figures, notes)
     }
     try session.report("Increments under a lock", figures, notes: notes)
+}
+
+/// How equally a second is shared.
+private func fairness(of lock: some MeasuredLock, _ work: LockWork, _ team: Team) throws -> String {
+    _ = try lock.rate(length: 1_000_000_000, work: work)
+    return "\(team.whereabouts): in a second the slowest did \(fixed(lock.fairness * 100, decimals: 0)) % of its share"
+}
+
+/// Millions of increments a second of more processes than processors, with work under the lock and between, against the pthread mutex that is best at it.
+private func measureOversubscribed(
+    _ subject: some MeasuredLock, _ work: LockWork, baselines: [BaselineLock], _ session: Session
+) throws -> [Figure] {
+    let length: UInt64 = session.quick ? 10_000_000 : 20_000_000
+    let metric = "lock.oversubscribed"
+    let results = try baselines.compactMap { baseline -> (figure: Figure, best: Figure)? in
+        let measurement = try PairedMeasurement.interleaved(pairs: session.pairs, direction: .higherIsBetter) {
+            try subject.rate(length: length, work: work)
+        } baseline: {
+            try baseline.rate(length: length, work: work)
+        }
+        guard let figure = Figure(metric: metric, unit: "Mop/s", baseline: baseline.name, measurement),
+            let best = Figure(metric: metric, unit: "Mop/s", baseline: "c.pthread-best", measurement)
+        else { return nil }
+        return (figure, best)
+    }
+    // The best mutex is the one over which the library's lead is the least.
+    let mutexes = results.filter { $0.figure.baseline.hasPrefix("c.pthread-") }
+    let best = mutexes.min { $0.figure.ratio.median < $1.figure.ratio.median }
+    return results.map(\.figure) + (best.map { [$0.best] } ?? [])
 }
 
 /// Nanoseconds for lock, increment and unlock in one process.

@@ -9,13 +9,29 @@ struct Bout {
     let start: UInt64
     /// How long it lasts, in ns.
     let length: UInt64
+    /// What else is done in every turn.
+    let work: LockWork
     /// How many turns are done between two looks at the clock, which costs as much as one turn.
     static let batch = 64
 
     /// A bout that begins once everybody can have been told.
-    init(length: UInt64) {
+    init(length: UInt64, work: LockWork) {
         start = cb_now() + 5_000_000
         self.length = length
+        self.work = work
+    }
+}
+
+/// Work under a lock and between two holds of it, in turns of `cb_spend`.
+struct LockWork: Codable, Sendable {
+    let inside: UInt32
+    let outside: UInt32
+
+    static let none = LockWork(inside: 0, outside: 0)
+
+    /// In ns, on this machine.
+    static func lasting(inside: UInt32, outside: UInt32) -> LockWork {
+        LockWork(inside: cb_turns(inside), outside: cb_turns(outside))
     }
 }
 
@@ -51,7 +67,7 @@ protocol MeasuredLock: AnyObject {
     var members: Int { get }
     /// On how many processors.
     var processors: Int { get }
-    /// Operations of the slowest process over those of the fastest, in the last bout.
+    /// What the slowest process did over its equal share, in the last bout.
     var fairness: Double { get set }
 
     /// One process increments so often. Blocks.
@@ -65,17 +81,18 @@ extension MeasuredLock {
     ///
     /// A bout at which somebody came late was no contention for a part of it, and is held again. With more processes than processors
     /// some always come late, when the scheduler lets them; then it is enough that all came while the bout lasted.
-    func rate(length: UInt64) throws -> Double {
+    func rate(length: UInt64, work: LockWork = .none) throws -> Double {
         let crowded = members > processors
         let length = crowded ? length * UInt64((members + processors - 1) / processors) : length
         for _ in 1...20 {
-            let bout = Bout(length: length)
+            let bout = Bout(length: length, work: work)
             let latest = bout.start + (crowded ? length : length / 10)
             let shares = try contended(bout)
             guard let end = shares.map(\.ended).max(), shares.allSatisfy({ $0.began < latest }) else { continue }
             let counts = shares.map(\.operations)
-            if let least = counts.min(), let most = counts.max(), most > 0 { fairness = Double(least) / Double(most) }
-            return Double(counts.reduce(0, +)) * 1000 / Double(end - bout.start)
+            let sum = counts.reduce(0, +)
+            if let least = counts.min(), sum > 0 { fairness = Double(least) * Double(counts.count) / Double(sum) }
+            return Double(sum) * 1000 / Double(end - bout.start)
         }
         throw UnevenTeam(size: members)
     }

@@ -36,7 +36,7 @@ final class SharedLockKind: MeasuredLock {
     func alone(operations: Int) throws -> LockShare { try pool.apply(lockAlone, lock, operations) }
 
     func contended(_ bout: Bout) throws -> [LockShare] {
-        let futures = (0..<members).map { _ in pool.applyAsync(lockContended, lock, bout.start, bout.length) }
+        let futures = (0..<members).map { _ in pool.applyAsync(lockContended, lock, bout.start, bout.length, bout.work) }
         return try futures.map { try $0.get() }
     }
 }
@@ -52,14 +52,16 @@ private func lockAlone(_ lock: SharedLock, operations: Int) throws -> LockShare 
 }
 
 /// Run in a worker: takes the lock back to back, from the instant `start` (of `cb_now`) for `length` ns.
-private func lockContended(_ lock: SharedLock, start: UInt64, length: UInt64) throws -> LockShare {
+private func lockContended(_ lock: SharedLock, start: UInt64, length: UInt64, work: LockWork) throws -> LockShare {
     cb_sleep_until(start)
     let began = cb_now()
     var operations: UInt64 = 0
     repeat {
         for _ in 0..<Bout.batch {
             try lock.lock()
+            cb_spend(work.inside)
             try lock.unlock()
+            cb_spend(work.outside)
         }
         operations += UInt64(Bout.batch)
     } while cb_now() < start + length

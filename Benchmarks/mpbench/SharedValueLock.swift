@@ -26,7 +26,7 @@ final class SharedValueLock: MeasuredLock {
 
     func contended(_ bout: Bout) throws -> [LockShare] {
         shared.value = 0
-        let futures = (0..<members).map { _ in pool.applyAsync(incrementContended, shared, bout.start, bout.length) }
+        let futures = (0..<members).map { _ in pool.applyAsync(incrementContended, shared, bout.start, bout.length, bout.work) }
         let shares = try futures.map { try $0.get() }
         try check(shares)
         return shares
@@ -56,13 +56,29 @@ private func incrementAlone(_ shared: SharedValue<Int64>, operations: Int) -> Lo
 }
 
 /// Run in a worker: increments back to back, from the instant `start` (of `cb_now`) for `length` ns.
-private func incrementContended(_ shared: SharedValue<Int64>, start: UInt64, length: UInt64) -> LockShare {
+private func incrementContended(_ shared: SharedValue<Int64>, start: UInt64, length: UInt64, work: LockWork) -> LockShare {
     cb_sleep_until(start)
     let began = cb_now()
     var operations: UInt64 = 0
+    let works = work.inside != 0 || work.outside != 0
     repeat {
-        for _ in 0..<Bout.batch { shared.withLock { $0 += 1 } }
+        if works {
+            incrementWorking(shared, work)
+        } else {
+            for _ in 0..<Bout.batch { shared.withLock { $0 += 1 } }
+        }
         operations += UInt64(Bout.batch)
     } while cb_now() < start + length
     return LockShare(operations: operations, began: began, ended: cb_now())
+}
+
+/// One batch, with work.
+private func incrementWorking(_ shared: SharedValue<Int64>, _ work: LockWork) {
+    for _ in 0..<Bout.batch {
+        shared.withLock {
+            $0 += 1
+            cb_spend(work.inside)
+        }
+        cb_spend(work.outside)
+    }
 }

@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <time.h>
 
 /// Sleeps while `*word` is `expected`, until woken, at most `nanoseconds` (negative: for ever).
 /// Returns 0 when woken (also for no reason), -EAGAIN when the word differs, -ETIMEDOUT, -EINTR.
@@ -12,11 +13,27 @@ int mp_futex_wait(const void *word, uint32_t expected, int64_t nanoseconds);
 /// Wakes up to `count` sleepers of any process that maps the word. Returns how many.
 int mp_futex_wake(const void *word, int count);
 
+/// A store, then a load that must not come before it, on one side; the same on the other side; and one side far rarer than the other. The frequent side
+/// puts mp_fence_light between the two, which keeps the compiler from exchanging them and costs nothing; the rare one mp_fence_heavy, which makes the
+/// processors of all registered processes complete what they have begun. A process registers before its first light fence.
+static inline void mp_fence_light(void) {
+    __asm__ volatile("" ::: "memory");
+}
+/// Takes some 200 ns, more where other processors have to be interrupted. Returns false where the kernel has no such call (before 4.16, or a filter
+/// forbids it): then a light fence may have been passed unseen.
+bool mp_fence_heavy(void);
+/// Registers this process, which its forked children inherit. The first time, in a process of several threads, it may take milliseconds.
+void mp_fence_register(void);
+
 /// A descriptor (eventfd, close-on-exec, non-blocking) by which one thread wakes another out of `poll`.
 int mp_event_create(void);
 
 /// Nanoseconds of CLOCK_MONOTONIC.
-uint64_t mp_now(void);
+static inline uint64_t mp_now(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
 
 /// Tells the core that this is a spinning loop.
 static inline void mp_pause(void) {
@@ -28,8 +45,10 @@ static inline void mp_pause(void) {
 }
 
 /// What the locks know of a thread: 0 before its first lock.
-extern _Thread_local uint32_t mp_thread_token_storage;
-extern _Thread_local void *mp_thread_record_storage;
+/// At a fixed distance from the thread pointer (initial-exec), so that to read them is one instruction and no call.
+#define MP_THREAD_LOCAL _Thread_local __attribute__((tls_model("initial-exec")))
+extern MP_THREAD_LOCAL uint32_t mp_thread_token_storage;
+extern MP_THREAD_LOCAL void *mp_thread_record_storage;
 static inline uint32_t mp_thread_token(void) { return mp_thread_token_storage; }
 static inline void *mp_thread_record(void) { return mp_thread_record_storage; }
 /// Sets both for the calling thread, and has `ended(record)` called when the thread ends (0, NULL: forgets them).

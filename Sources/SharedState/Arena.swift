@@ -1,15 +1,16 @@
 import CMultiprocessing
 import Glibc
-package import Synchronization
+public import Synchronization
 import SystemLayer
 
 /// The memory that all processes of a family share: one anonymous file, mapped at the same address everywhere, so that a place in it means the same to all.
 ///
 /// Made by the first process that needs it; its workers find it mapped when they begin. It has no name and is gone with the last process.
+@usableFromInline
 package struct Arena: Sendable {
     /// Where it begins, in every process of the family.
-    package nonisolated(unsafe) let base: UnsafeMutableRawPointer
-    package let length: Int
+    @usableFromInline package nonisolated(unsafe) let base: UnsafeMutableRawPointer
+    @usableFromInline package let length: Int
     let fd: Int32
     let firstGranule: Int
     let granuleCount: Int
@@ -62,13 +63,13 @@ package struct Arena: Sendable {
     }
 
     /// The 64-bit word at `offset`.
-    @inline(__always)
+    @inlinable @inline(__always)
     package func word(_ offset: Int) -> UnsafeMutablePointer<Atomic<UInt64>> {
         (base + offset).assumingMemoryBound(to: Atomic<UInt64>.self)
     }
 
     /// The futex word at `offset`.
-    @inline(__always)
+    @inlinable @inline(__always)
     package func word32(_ offset: Int) -> UnsafeMutablePointer<Atomic<UInt32>> {
         (base + offset).assumingMemoryBound(to: Atomic<UInt32>.self)
     }

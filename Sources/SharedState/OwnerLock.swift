@@ -1,32 +1,47 @@
-import CMultiprocessing
-import Synchronization
+public import CMultiprocessing
+public import Synchronization
 import SystemLayer
 
 /// A lock between threads of any processes, whose word says who holds it: so that it can be handed on when its owner has died.
 ///
-/// Bits 0–29 the owner's token, 0 when free; bit 30: the last owner died holding it; bit 31: somebody may sleep on the word. It spins with growing pauses and lets
-/// whoever comes first take it (barging), as WTF::Lock and parking_lot do, then sleeps.
+/// Bits 0–29 of the word: the owner's token, 0 when free; bit 30: the last owner died holding it. The word behind it is 1 once somebody may sleep on it.
+/// While the lock is held nobody but its owner writes the word, so that letting go is a plain store, which is half of what the lock costs. It spins with
+/// growing pauses and lets whoever comes first take it (barging), as WTF::Lock and parking_lot do, then sleeps.
+@usableFromInline
 struct OwnerLock: @unchecked Sendable {
-    // Unchecked: the word is only used atomically.
-    let word: FutexWord
-    /// The word's place in the arena.
-    let offset: UInt64
+    // Unchecked: the words are only used atomically.
+    @usableFromInline let word: UnsafeMutablePointer<Atomic<UInt32>>
+    /// The word's place in the arena, a multiple of 8.
+    @usableFromInline let offset: UInt64
 
+    /// What the two words take.
+    static let size = 8
     static let ownerDied: UInt32 = 1 << 30
-    static let waiters: UInt32 = 1 << 31
+
+    init(word: FutexWord, offset: UInt64) {
+        self.word = word
+        self.offset = offset
+    }
+
+    /// Whether somebody may sleep, which is what sleepers sleep on. Not a bit of the first word: its owner could not store over that.
+    @inlinable var announcement: UnsafeMutablePointer<Atomic<UInt32>> { word + 1 }
+
+    // MARK: Taking and releasing
 
     /// Blocks until the lock is taken.
     /// - Returns: true when its last owner died holding it.
-    @discardableResult @inline(__always)
-    func lock(in arena: Arena) -> Bool {
-        let token = ThreadRecords.currentToken(in: arena)
+    @discardableResult @inlinable @inline(__always)
+    func lock(in arena: @autoclosure () -> Arena) -> Bool {
+        let token = ThreadRecords.currentToken(in: arena())
         ThreadRecords.enter(offset)
         if word.pointee.compareExchange(expected: 0, desired: token, ordering: .acquiringAndReleasing).exchanged { return false }
-        return lockSlowly(token, until: .never, in: arena) == .takenFromDead
+        return lockContended(token, in: arena())
     }
 
+    @inline(never) @usableFromInline
+    func lockContended(_ token: UInt32, in arena: Arena) -> Bool { lockSlowly(token, until: .never, in: arena) == .takenFromDead }
+
     /// As ``lock(in:)``, until `deadline` at most.
-    // Not what ``lock(in:)`` calls: a deadline, even the one that is never, costs that path half as much again as the lock.
     func lock(until deadline: Deadline, in arena: Arena) -> ProcessSharedMutex.Attempt {
         let token = ThreadRecords.currentToken(in: arena)
         ThreadRecords.enter(offset)
@@ -38,86 +53,127 @@ struct OwnerLock: @unchecked Sendable {
     func tryLock(in arena: Arena) -> ProcessSharedMutex.Attempt {
         let token = ThreadRecords.currentToken(in: arena)
         ThreadRecords.enter(offset)
-        let current = word.pointee.load(ordering: .relaxed)
-        if current & ThreadRecords.tokenMask == 0, take(current, token | current & Self.waiters) { return Self.attempt(current) }
+        if let attempt = takeIfFree(token) { return attempt }
         ThreadRecords.leave(offset)
         return .notTaken
     }
 
-    func isHeld(in arena: Arena) -> Bool {
-        word.pointee.load(ordering: .relaxed) & ThreadRecords.tokenMask == ThreadRecords.currentToken(in: arena)
+    /// Whether the calling thread holds the lock.
+    @inlinable @inline(__always)
+    var isHeldByCaller: Bool {
+        let token = mp_thread_token()
+        return token != 0 && word.pointee.load(ordering: .relaxed) == token
     }
 
-    /// What it was to take the lock from the state `previous`.
-    private static func attempt(_ previous: UInt32) -> ProcessSharedMutex.Attempt { previous & ownerDied != 0 ? .takenFromDead : .taken }
-
-    @inline(__always)
+    @inlinable @inline(__always)
     func unlock() {
-        if word.pointee.exchange(0, ordering: .acquiringAndReleasing) & Self.waiters != 0 { word.wake() }
+        word.pointee.store(0, ordering: .releasing)
+        // The other half of this fence is the heavy one of who announces.
+        mp_fence_light()
+        if announcement.pointee.load(ordering: .relaxed) != 0 { wakeOne() }
         ThreadRecords.leave(offset)
     }
 
-    @inline(never)
+    @inline(never) @usableFromInline
+    func wakeOne() {
+        announcement.pointee.store(0, ordering: .releasing)
+        announcement.wake()
+    }
+
+    // MARK: Waiting
+
+    /// How long to spin, in ns: about what a sleep and a wake-up cost.
+    private static let spinning: UInt64 = 40_000
+    // The first pause is that of a short critical section. They grow fast, because every look takes the word's cache line from the owner: a few
+    // hundred ns of its time, or a dozen critical sections.
+    private static let firstPause: UInt64 = 50
+    private static let longestPause: UInt64 = 8_000
+    /// How long to sleep at most, in ns. The second where a wake-up may be missed, as the kernel lacks the heavy fence.
+    private static let sleeping: UInt64 = 50_000_000
+    private static let sleepingUnsure: UInt64 = 1_000_000
+
     private func lockSlowly(_ token: UInt32, until deadline: Deadline, in arena: Arena) -> ProcessSharedMutex.Attempt {
-        var pauses = 1
-        for _ in 0..<40 {
-            for _ in 0..<pauses { mp_pause() }
-            if pauses < 64 { pauses *= 2 }
-            let current = word.pointee.load(ordering: .relaxed)
-            // Bit 31 stays with the word: this thread does not know whether others sleep.
-            if current & ThreadRecords.tokenMask == 0, take(current, token | current & Self.waiters) {
-                return Self.attempt(current)
-            }
-        }
+        var hasSlept = false
         while true {
-            let current = word.pointee.load(ordering: .relaxed)
+            if let attempt = spin(token, hasSlept: hasSlept, until: deadline.instant) { return attempt }
+            let (current, isSure) = announce()
             if current & ThreadRecords.tokenMask == 0 {
-                // Having slept, it cannot know whether it was the last to, so its unlock must look.
-                if take(current, token | Self.waiters) { return Self.attempt(current) }
+                if take(current, token) { return Self.attempt(current) }
                 continue
             }
-            let announced = current | Self.waiters
-            if announced != current, !word.pointee.compareExchange(expected: current, desired: announced, ordering: .relaxed).exchanged {
-                continue
-            }
-            // The bit is set, also on behalf of others: a wake that this thread may have been given is not lost when it gives up.
+            // After the announcement, also on behalf of others: a wake that this thread may have been given is not lost when it gives up.
             if deadline.hasPassed {
                 ThreadRecords.leave(offset)
                 return .notTaken
             }
             // The supervisor of a dead owner hands the lock on. Should nobody be left to do so, a waiter finds out in time.
-            if !word.wait(while: announced, until: min(deadline, Deadline(after: .milliseconds(50)))),
+            let limit = Deadline(instant: monotonicNow() + (isSure ? Self.sleeping : Self.sleepingUnsure))
+            if !announcement.wait(while: 1, until: min(deadline, limit)),
                 !ThreadRecords.isLive(current & ThreadRecords.tokenMask, in: arena)
             {
                 handOn(from: current & ThreadRecords.tokenMask)
             }
+            hasSlept = true
         }
     }
 
-    @inline(__always)
+    /// Announces that the caller may sleep.
+    /// - Returns: the word after that, whose owner will see the announcement when it lets go; and whether that is sure, which needs the kernel's help.
+    func announce() -> (current: UInt32, isSure: Bool) {
+        announcement.pointee.store(1, ordering: .releasing)
+        let isSure = mp_fence_heavy()
+        return (word.pointee.load(ordering: .acquiring), isSure)
+    }
+
+    /// Tries to take the lock for a while, but not after `instant` of the monotonic clock.
+    // By the clock and not by counted pauses, of which one takes 5 to 50 ns.
+    private func spin(_ token: UInt32, hasSlept: Bool, until instant: UInt64) -> ProcessSharedMutex.Attempt? {
+        var now = monotonicNow()
+        let end = min(now + Self.spinning, instant)
+        var pause = Self.firstPause
+        repeat {
+            let next = now + pause
+            repeat {
+                spinPause()
+                now = monotonicNow()
+            } while now < next
+            let current = word.pointee.load(ordering: .relaxed)
+            if current & ThreadRecords.tokenMask == 0 {
+                // It was woken, and there may be others that sleep: its unlock must look.
+                if hasSlept { announcement.pointee.store(1, ordering: .relaxed) }
+                if take(current, token) { return Self.attempt(current) }
+            }
+            if pause < Self.longestPause { pause *= 4 }
+        } while now < end
+        return nil
+    }
+
+    private func takeIfFree(_ token: UInt32) -> ProcessSharedMutex.Attempt? {
+        let current = word.pointee.load(ordering: .relaxed)
+        return current & ThreadRecords.tokenMask == 0 && take(current, token) ? Self.attempt(current) : nil
+    }
+
+    /// What it was to take the lock from the state `previous`.
+    private static func attempt(_ previous: UInt32) -> ProcessSharedMutex.Attempt { previous & ownerDied != 0 ? .takenFromDead : .taken }
+
     private func take(_ current: UInt32, _ desired: UInt32) -> Bool {
         word.pointee.compareExchange(expected: current, desired: desired, ordering: .acquiringAndReleasing).exchanged
     }
 
+    // MARK: After a death
+
     /// Settles what a thread that has ended while it held the lock, was about to take it, or had just released it, has left undone.
     func settle(_ token: UInt32) {
-        // It may have released the lock and woken nobody yet, or have been woken itself and not taken it: another one has to be woken in its place.
-        if !handOn(from: token) { word.wake() }
+        handOn(from: token)
+        // It may have released the lock and woken nobody yet, or have been woken itself and not taken it: another one has to be woken in its place,
+        // announced or not.
+        announcement.pointee.store(0, ordering: .releasing)
+        announcement.wake()
     }
 
-    /// Frees the lock if `token`, whose thread has ended, holds it, and says so in the word. Returns whether it did.
-    @discardableResult
-    func handOn(from token: UInt32) -> Bool {
-        var current = word.pointee.load(ordering: .relaxed)
-        while current & ThreadRecords.tokenMask == token {
-            let (exchanged, original) = word.pointee.compareExchange(
-                expected: current, desired: Self.ownerDied | current & Self.waiters, ordering: .acquiringAndReleasing)
-            if exchanged {
-                if current & Self.waiters != 0 { word.wake() }
-                return true
-            }
-            current = original
-        }
-        return false
+    /// Frees the lock if `token`, whose thread has ended, holds it, and says so in the word.
+    private func handOn(from token: UInt32) {
+        // Nobody but the owner changes the word of a lock that is held, and of those who hand it on one comes first.
+        _ = word.pointee.compareExchange(expected: token, desired: Self.ownerDied, ordering: .acquiringAndReleasing)
     }
 }

@@ -24,14 +24,13 @@ public final class SharedLock: Codable, Sendable, SharedObject {
     private static let lockAt = 64
 
     private let block: ObjectBlock
-    private let implementation: Implementation
+    @usableFromInline let arena: Arena
+    /// The lock, or nil if it is one of the C library's.
+    @usableFromInline let adaptive: OwnerLock?
+    /// Of the other kinds.
+    private let pthread: (mutex: ProcessSharedMutex, owner: MutexOwner)?
     /// What it is called in messages; known only where it was made.
     private let name: String
-
-    private enum Implementation: Sendable {
-        case owner(OwnerLock)
-        case pthread(ProcessSharedMutex, owner: MutexOwner)
-    }
 
     package var handle: UInt64 { UInt64(block.offset) }
 
@@ -40,10 +39,11 @@ public final class SharedLock: Codable, Sendable, SharedObject {
     public init(name: String? = nil, kind: LockKind = .adaptive) throws {
         let arena = try Arena.current()
         block = try ObjectBlock.make(.lock, elementSize: Self.code(kind), count: 1, size: Self.lockAt + ProcessSharedMutex.size, in: arena)
-        implementation = Self.implementation(kind, block)
+        self.arena = arena
+        (adaptive, pthread) = Self.implementation(kind, block)
         self.name = name ?? "a SharedLock"
-        if case .pthread(let mutex, _) = implementation, let pthreadKind = Self.pthreadKind(kind) {
-            do { try mutex.initialize(pthreadKind) } catch { throw SharedMemoryError("\(error)") }
+        if let pthread, let pthreadKind = Self.pthreadKind(kind) {
+            do { try pthread.mutex.initialize(pthreadKind) } catch { throw SharedMemoryError("\(error)") }
         }
     }
 
@@ -65,11 +65,13 @@ public final class SharedLock: Codable, Sendable, SharedObject {
         }
     }
 
-    private static func implementation(_ kind: LockKind, _ block: ObjectBlock) -> Implementation {
+    private static func implementation(
+        _ kind: LockKind, _ block: ObjectBlock
+    ) -> (OwnerLock?, (mutex: ProcessSharedMutex, owner: MutexOwner)?) {
         let object = block.offset + ObjectBlock.payload
-        if kind == .adaptive { return .owner(OwnerLock(word: block.arena.word32(object + lockAt), offset: UInt64(object + lockAt))) }
-        return .pthread(
-            ProcessSharedMutex(at: block.arena.base + object + lockAt), owner: MutexOwner(word: block.arena.word32(object + ownerAt)))
+        if kind == .adaptive { return (OwnerLock(word: block.arena.word32(object + lockAt), offset: UInt64(object + lockAt)), nil) }
+        let mutex = ProcessSharedMutex(at: block.arena.base + object + lockAt)
+        return (nil, (mutex, MutexOwner(word: block.arena.word32(object + ownerAt))))
     }
 
     deinit { HandleRegistry.release(block) }
@@ -78,16 +80,19 @@ public final class SharedLock: Codable, Sendable, SharedObject {
 
     /// Takes the lock. Blocks while another thread or process holds it.
     /// - Throws: ``OwnerDied`` when its last owner died holding it, **with the lock held**: repair what it protects, then ``unlock()``.
-    public func lock() throws { _ = try take(until: .never) }
+    @inlinable
+    public func lock() throws {
+        guard let adaptive else { return try lockPthread() }
+        if adaptive.lock(in: arena) { throw ownerDied }
+    }
 
     /// Takes the lock if it is free. Does not block.
     /// - Returns: whether it was taken.
     /// - Throws: ``OwnerDied``, with the lock held, as ``lock()``.
     public func tryLock() throws -> Bool {
-        switch implementation {
-        case .owner(let lock): return try told(lock.tryLock(in: block.arena))
-        case .pthread(let mutex, let owner): return try told(mutex.tryLock(), owner)
-        }
+        if let adaptive { return try told(adaptive.tryLock(in: arena)) }
+        guard let pthread else { return false }
+        return try told(pthread.mutex.tryLock(), pthread.owner)
     }
 
     /// Takes the lock, waiting at most `timeout`.
@@ -97,22 +102,15 @@ public final class SharedLock: Codable, Sendable, SharedObject {
 
     /// Releases the lock.
     /// - Throws: ``SharedMemoryError`` when the calling thread does not hold it; then nothing happens.
+    @inlinable
     public func unlock() throws {
-        guard isHeldByCaller else {
-            throw SharedMemoryError(
-                "\(name) was unlocked by a thread that does not hold it. Unlock it in the thread that locked it, and once.")
-        }
-        switch implementation {
-        case .owner(let lock): lock.unlock()
-        case .pthread(let mutex, let owner):
-            owner.word.pointee.store(0, ordering: .relaxed)
-            try mutex.unlock()
-        }
+        if let adaptive, adaptive.isHeldByCaller { adaptive.unlock() } else { try unlockPthread() }
     }
 
     /// Calls `body` under the lock.
     /// - Throws: what `body` throws; ``OwnerDied`` when the last owner died holding the lock: then `body` is not called and the lock is released,
     ///   so what it protects stays unrepaired. Use ``withLock(repair:_:)`` where an owner may die.
+    @inlinable
     public func withLock<R>(_ body: () throws -> R) throws -> R {
         do {
             try lock()
@@ -124,6 +122,7 @@ public final class SharedLock: Codable, Sendable, SharedObject {
     }
 
     /// Calls `body` under the lock, and `repair` before it when the last owner died holding the lock.
+    @inlinable
     public func withLock<R>(repair: () throws -> Void, _ body: () throws -> R) throws -> R {
         do {
             try lock()
@@ -136,7 +135,8 @@ public final class SharedLock: Codable, Sendable, SharedObject {
         return try unlocking(body)
     }
 
-    private func unlocking<R>(_ body: () throws -> R) throws -> R {
+    @inlinable
+    func unlocking<R>(_ body: () throws -> R) throws -> R {
         do {
             let result = try body()
             try unlock()
@@ -147,24 +147,45 @@ public final class SharedLock: Codable, Sendable, SharedObject {
         }
     }
 
-    private var isHeldByCaller: Bool {
-        switch implementation {
-        case .owner(let lock): lock.isHeld(in: block.arena)
-        case .pthread(_, let owner): owner.word.pointee.load(ordering: .relaxed) == ThreadRecords.currentToken(in: block.arena)
-        }
-    }
+    @inlinable
+    var isHeldByCaller: Bool { adaptive?.isHeldByCaller ?? pthreadIsHeldByCaller }
 
     private func take(until deadline: Deadline) throws -> Bool {
-        switch implementation {
-        case .owner(let lock): return try told(lock.lock(until: deadline, in: block.arena))
-        case .pthread(let mutex, let owner): return try told(mutex.lock(until: deadline), owner)
-        }
+        if let adaptive { return try told(adaptive.lock(until: deadline, in: arena)) }
+        guard let pthread else { return false }
+        return try told(pthread.mutex.lock(until: deadline), pthread.owner)
     }
+
+    // MARK: The C library's kinds
+
+    @usableFromInline
+    func lockPthread() throws {
+        guard let pthread else { return }
+        let attempt = try pthread.mutex.lock()
+        pthread.owner.word.pointee.store(ThreadRecords.currentToken(in: arena), ordering: .relaxed)
+        if attempt == .takenFromDead { throw ownerDied }
+    }
+
+    @usableFromInline
+    func unlockPthread() throws {
+        guard let pthread, pthreadIsHeldByCaller else {
+            throw SharedMemoryError(
+                "\(name) was unlocked by a thread that does not hold it. Unlock it in the thread that locked it, and once.")
+        }
+        pthread.owner.word.pointee.store(0, ordering: .relaxed)
+        try pthread.mutex.unlock()
+    }
+
+    @usableFromInline
+    var pthreadIsHeldByCaller: Bool { pthread?.owner.word.pointee.load(ordering: .relaxed) == ThreadRecords.currentToken(in: arena) }
+
+    @usableFromInline
+    var ownerDied: OwnerDied { OwnerDied(lock: name) }
 
     private func told(_ attempt: ProcessSharedMutex.Attempt, _ owner: MutexOwner? = nil) throws -> Bool {
         if attempt == .notTaken { return false }
-        owner?.word.pointee.store(ThreadRecords.currentToken(in: block.arena), ordering: .relaxed)
-        if attempt == .takenFromDead { throw OwnerDied(lock: name) }
+        owner?.word.pointee.store(ThreadRecords.currentToken(in: arena), ordering: .relaxed)
+        if attempt == .takenFromDead { throw ownerDied }
         return true
     }
 
@@ -178,7 +199,8 @@ public final class SharedLock: Codable, Sendable, SharedObject {
             guard let found = ObjectBlock.find(.lock, elementSize: Self.code(kind), at: handle, in: arena) else { continue }
             HandleRegistry.retain(found)
             block = found
-            implementation = Self.implementation(kind, found)
+            self.arena = arena
+            (adaptive, pthread) = Self.implementation(kind, found)
             name = "a SharedLock"
             return
         }

@@ -1,15 +1,17 @@
-import CMultiprocessing
-import Synchronization
+public import CMultiprocessing
+public import Synchronization
 import SystemLayer
 
 /// The threads that have ever taken a lock: what stands in a lock's word is a thread's token, and a thread's record lists the locks it holds or is about to
 /// take. A lock is entered before the attempt and struck out after its release, so after a death at any instruction the list names every lock that may be held.
+@usableFromInline
 package enum ThreadRecords {
     // A record: word 0: bits 0–3 phase (0 free, 1 live), 4–31 the process, 32–48 generation; then the number of locks listed; then their words' offsets.
-    private static let depth = 8
-    private static let locks = 16
+    // Computed: the code that inlines them is in other modules, for which a stored constant is memory.
+    @inlinable static var depth: Int { 8 }
+    @inlinable static var locks: Int { 16 }
     /// Deeper nesting is not listed: a waiter then finds out by itself that the owner is gone.
-    private static let listed = 6
+    @inlinable static var listed: Int { 6 }
 
     /// Bits of a token: 13 for the record, 17 for its generation.
     static let tokenMask: UInt32 = 0x3fff_ffff
@@ -17,14 +19,16 @@ package enum ThreadRecords {
     private static func record(_ index: Int) -> Int { ArenaLayout.threadTable + index * ArenaLayout.threadRecordSize }
 
     /// The calling thread's token; its first lock makes it a record.
-    @inline(__always)
-    static func currentToken(in arena: Arena) -> UInt32 {
+    @inlinable @inline(__always)
+    static func currentToken(in arena: @autoclosure () -> Arena) -> UInt32 {
         let token = mp_thread_token()
-        return token != 0 ? token : register(in: arena)
+        return token != 0 ? token : register(in: arena())
     }
 
-    @inline(never)
-    private static func register(in arena: Arena) -> UInt32 {
+    @inline(never) @usableFromInline
+    static func register(in arena: Arena) -> UInt32 {
+        // Once a process: what `OwnerLock.unlock` relies on.
+        mp_fence_register()
         let process = UInt64(CurrentProcess.identity(in: arena).bits)
         for index in 0..<ArenaLayout.threadCapacity {
             let state = arena.word(record(index))
@@ -50,28 +54,32 @@ package enum ThreadRecords {
     }
 
     /// Lists a lock as held or about to be.
-    @inline(__always)
+    @inlinable @inline(__always)
     static func enter(_ lock: UInt64) {
         guard let record = mp_thread_record() else { return }
         let count = (record + depth).assumingMemoryBound(to: Atomic<UInt64>.self)
         let n = count.pointee.load(ordering: .relaxed)
-        if n < listed { (record + locks + Int(n) * 8).assumingMemoryBound(to: Atomic<UInt64>.self).pointee.store(lock, ordering: .relaxed) }
-        count.pointee.store(n + 1, ordering: .releasing)
+        if n < listed {
+            let entries = (record + locks).assumingMemoryBound(to: Atomic<UInt64>.self)
+            (entries + Int(truncatingIfNeeded: n)).pointee.store(lock, ordering: .relaxed)
+        }
+        count.pointee.store(n &+ 1, ordering: .releasing)
     }
 
     /// Strikes out a lock that was released or not taken. Locks are mostly released in the opposite order of their taking, so it is the last one.
-    @inline(__always)
+    @inlinable @inline(__always)
     static func leave(_ lock: UInt64) {
         guard let record = mp_thread_record() else { return }
         let count = (record + depth).assumingMemoryBound(to: Atomic<UInt64>.self)
-        let n = Int(count.pointee.load(ordering: .relaxed))
+        let n = Int(truncatingIfNeeded: count.pointee.load(ordering: .relaxed))
         guard n > 0 else { return }
         let entries = (record + locks).assumingMemoryBound(to: Atomic<UInt64>.self)
-        if n <= listed, entries[n - 1].load(ordering: .relaxed) != lock { moveLast(n, over: lock, entries) }
-        count.pointee.store(UInt64(n - 1), ordering: .releasing)
+        if n <= listed, (entries + (n &- 1)).pointee.load(ordering: .relaxed) != lock { moveLast(n, over: lock, entries) }
+        count.pointee.store(UInt64(truncatingIfNeeded: n &- 1), ordering: .releasing)
     }
 
-    private static func moveLast(_ n: Int, over lock: UInt64, _ entries: UnsafeMutablePointer<Atomic<UInt64>>) {
+    @usableFromInline @inline(never)
+    static func moveLast(_ n: Int, over lock: UInt64, _ entries: UnsafeMutablePointer<Atomic<UInt64>>) {
         for i in 0..<n where entries[i].load(ordering: .relaxed) == lock {
             entries[i].store(entries[n - 1].load(ordering: .relaxed), ordering: .relaxed)
             return
@@ -107,7 +115,7 @@ package enum ThreadRecords {
         let count = min(Int(arena.word(record(index) + depth).pointee.load(ordering: .acquiring)), listed)
         for i in 0..<count {
             let offset = Int(truncatingIfNeeded: arena.word(record(index) + locks + i * 8).pointee.load(ordering: .relaxed))
-            guard offset > 0, offset < arena.length - 4, offset % 4 == 0 else { continue }
+            guard offset > 0, offset <= arena.length - OwnerLock.size, offset % OwnerLock.size == 0 else { continue }
             OwnerLock(word: arena.word32(offset), offset: UInt64(offset)).settle(token)
         }
         arena.word(record(index)).pointee.store(state & ~15, ordering: .releasing)

@@ -1,12 +1,12 @@
-import CMultiprocessing
+public import CMultiprocessing
 
 /// Nanoseconds of the monotonic clock, the same in all processes of the machine.
-@inline(__always)
+@inlinable @inline(__always)
 package func monotonicNow() -> UInt64 { mp_now() }
 
 extension Duration {
     /// In nanoseconds, held within what 63 bits can say (292 years); negative durations are 0.
-    package var nanoseconds: Int64 {
+    @inlinable package var nanoseconds: Int64 {
         let (seconds, attoseconds) = components
         if seconds < 0 || attoseconds < 0 { return 0 }
         let (whole, overflow) = seconds.multipliedReportingOverflow(by: 1_000_000_000)
@@ -16,17 +16,19 @@ extension Duration {
 }
 
 /// A point in time after which a wait is given up, or none.
+@usableFromInline
 package struct Deadline: Sendable, Comparable {
     /// On the monotonic clock; `UInt64.max`: never.
-    package let instant: UInt64
+    @usableFromInline package let instant: UInt64
 
-    package init(instant: UInt64) { self.instant = instant }
+    @inlinable package init(instant: UInt64) { self.instant = instant }
 
-    package static var now: Deadline { Deadline(instant: monotonicNow()) }
-    package static let never = Deadline(instant: .max)
+    @inlinable package static var now: Deadline { Deadline(instant: monotonicNow()) }
+    // Computed: a stored one would be made on first use, and every use would ask whether it has been.
+    @inlinable package static var never: Deadline { Deadline(instant: .max) }
 
     /// `timeout` from now; `nil` is never.
-    package init(after timeout: Duration?) {
+    @inlinable package init(after timeout: Duration?) {
         guard let timeout else {
             self = .never
             return
@@ -35,20 +37,20 @@ package struct Deadline: Sendable, Comparable {
         instant = overflow ? .max : sum
     }
 
-    package var isNever: Bool { instant == .max }
+    @inlinable package var isNever: Bool { instant == .max }
 
     /// What is left, for a system call: -1 for never, 0 when it has passed.
-    package var remaining: Int64 {
+    @inlinable package var remaining: Int64 {
         if isNever { return -1 }
         let now = monotonicNow()
         return now >= instant ? 0 : Int64(min(instant - now, UInt64(Int64.max)))
     }
 
-    package var hasPassed: Bool { !isNever && monotonicNow() >= instant }
+    @inlinable package var hasPassed: Bool { !isNever && monotonicNow() >= instant }
 
-    package static func < (a: Deadline, b: Deadline) -> Bool { a.instant < b.instant }
+    @inlinable package static func < (a: Deadline, b: Deadline) -> Bool { a.instant < b.instant }
 }
 
 /// Tells the core that the calling thread is in a loop that waits for another's write.
-@inline(__always)
+@inlinable @inline(__always)
 package func spinPause() { mp_pause() }

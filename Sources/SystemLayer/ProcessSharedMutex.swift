@@ -1,7 +1,8 @@
-import CMultiprocessing
+public import CMultiprocessing
 import Glibc
 
 /// A pthread mutex in memory that processes share.
+@usableFromInline
 package struct ProcessSharedMutex: @unchecked Sendable {
     // Unchecked: the C library synchronises what the address points to.
     /// What the C library offers. `robust` tells the next taker of its owner's death; with the others a dead owner blocks everybody for ever.
@@ -10,6 +11,7 @@ package struct ProcessSharedMutex: @unchecked Sendable {
     }
 
     /// How an attempt to take the mutex came out.
+    @usableFromInline
     package enum Attempt {
         case taken
         /// Taken, from an owner that died.
@@ -19,7 +21,7 @@ package struct ProcessSharedMutex: @unchecked Sendable {
 
     package static var size: Int { Int(mp_mutex_size) }
 
-    private let address: UnsafeMutableRawPointer
+    @usableFromInline let address: UnsafeMutableRawPointer
 
     /// The mutex at `address`, a multiple of 16, where one has been made.
     package init(at address: UnsafeMutableRawPointer) { self.address = address }
@@ -29,16 +31,31 @@ package struct ProcessSharedMutex: @unchecked Sendable {
         try check(mp_mutex_init(address, mp_mutex_kind(kind.rawValue)), "making a process-shared mutex")
     }
 
+    /// Blocks until the mutex is taken.
+    @inlinable
+    package func lock() throws(SystemError) -> Attempt {
+        let result = mp_mutex_lock(address)
+        return result == 0 ? .taken : try attempt(result)
+    }
+
     /// Blocks until the mutex is taken or `deadline` has passed.
     package func lock(until deadline: Deadline) throws(SystemError) -> Attempt {
-        try attempt(deadline.isNever ? mp_mutex_lock(address) : mp_mutex_lock_for(address, deadline.remaining))
+        deadline.isNever ? try lock() : try attempt(mp_mutex_lock_for(address, deadline.remaining))
     }
 
     package func tryLock() throws(SystemError) -> Attempt { try attempt(mp_mutex_try_lock(address)) }
 
-    package func unlock() throws(SystemError) { try check(mp_mutex_unlock(address), "unlocking a process-shared mutex") }
+    @inlinable
+    package func unlock() throws(SystemError) {
+        let result = mp_mutex_unlock(address)
+        if result != 0 { try failUnlocking(result) }
+    }
 
-    private func attempt(_ result: Int32) throws(SystemError) -> Attempt {
+    @inline(never) @usableFromInline
+    func failUnlocking(_ result: Int32) throws(SystemError) { try check(result, "unlocking a process-shared mutex") }
+
+    @inline(never) @usableFromInline
+    func attempt(_ result: Int32) throws(SystemError) -> Attempt {
         switch result {
         case -EOWNERDEAD: return .takenFromDead
         case -EBUSY, -ETIMEDOUT: return .notTaken

@@ -10,7 +10,7 @@ struct DeathTests {
     @Test(arguments: ["make", "decode", "dropInherited", "dropLast"])
     func inHandles(_ experiment: String) throws { try Laboratory.run(experiment) }
 
-    @Test(arguments: ["firstLock", "lock", "lockHandedOn", "unlock", "lockHavingSlept"])
+    @Test(arguments: ["firstLock", "lock", "lockOfWord", "lockHandedOn", "unlock", "lockHavingSlept"])
     func inLocks(_ experiment: String) throws { try Laboratory.run(experiment) }
 
     @Test(arguments: ["claimAndFinish", "callWorker", "sleep"])

@@ -86,6 +86,7 @@ struct LaboratoryDoor {
         "dropLast": HandleExperiments.dropLast,
         "firstLock": LockExperiments.firstLock,
         "lock": LockExperiments.lock,
+        "lockOfWord": LockExperiments.lockOfWord,
         "lockHandedOn": LockExperiments.lockHandedOn,
         "unlock": LockExperiments.unlock,
         "lockHavingSlept": LockExperiments.lockHavingSlept,

@@ -22,6 +22,11 @@ enum LockExperiments {
 
     static func lock() throws { try killInLock("SharedValue.withLock") { $0.withLock { _ in } } }
 
+    /// A value that is one word has no second copy.
+    static func lockOfWord() throws {
+        try killInLock("SharedValue.withLock, of a word", { Int64($0) }) { $0.withLock { _ in } }
+    }
+
     /// A lock whose last owner has died holding it is taken on the slow path.
     static func lockHandedOn() throws {
         try killInLock("SharedValue.withLock, handed on") { shared in
@@ -32,23 +37,29 @@ enum LockExperiments {
     }
 
     private static func killInLock(_ name: String, before: @escaping (SharedValue<Fields>) throws -> Void) throws {
+        try killInLock(name, { Fields($0) }, before: before)
+    }
+
+    private static func killInLock<T: BitwiseCopyable & Sendable & Equatable>(
+        _ name: String, _ make: @escaping (UInt64) -> T, before: @escaping (SharedValue<T>) throws -> Void
+    ) throws {
         let arena = try Arena.current()
-        let shared = try SharedValue(Fields(0))
+        let shared = try SharedValue(make(0))
         let word = arena.word32(Int(shared.handle) + ObjectBlock.payload)
         let census = Census(arena)
         var n: UInt64 = 0
         try Execution(
             name: name, arena: arena, inheritsHandles: true, prepare: { _ in n += 1 }, before: { try before(shared) },
-            operation: { shared.withLock { $0 = Fields(n) } },
+            operation: { shared.withLock { $0 = make(n) } },
             check: { _ in
                 // Not held, so that whoever wants it gets it without having to find out about the death.
                 try requireEqual(word.pointee.load(ordering: .acquiring) & ~OwnerLock.ownerDied, 0)
                 let value = shared.value
-                guard value == Fields(n) || value == Fields(n - 1) else {
+                guard value == make(n) || value == make(n - 1) else {
                     throw Laboratory.Failure(description: "\(value), which is neither the old value, \(n - 1), nor the new one")
                 }
-                shared.withLock { $0 = Fields(n) }
-                try requireEqual(shared.value, Fields(n))
+                shared.withLock { $0 = make(n) }
+                try requireEqual(shared.value, make(n))
                 try requireEqual(word.pointee.load(ordering: .acquiring), 0)
                 try census.requireUnchanged(in: arena)
             }
@@ -63,7 +74,7 @@ enum LockExperiments {
             before: { scene.lock.lock(in: scene.arena) }, meanwhile: { try scene.fallAsleep() },
             operation: { scene.lock.unlock() }, check: { _ in try scene.requireAwake() },
             // Its first use is another path: the dynamic linker has to find the function.
-            undo: { scene.lock.word.wake() }
+            undo: { scene.lock.announcement.wake() }
         ).run()
     }
 
@@ -82,6 +93,7 @@ enum LockExperiments {
                 try scene.fallAsleep()
                 // Released; the one sleeper that this wakes is the victim.
                 scene.lock.word.pointee.store(0, ordering: .releasing)
+                scene.lock.announcement.pointee.store(0, ordering: .releasing)
                 ThreadRecords.leave(scene.lock.offset)
             },
             operation: { scene.lock.lock(in: scene.arena) }, check: { _ in try scene.requireAwake() },
@@ -110,17 +122,12 @@ enum LockExperiments {
             guard let process = try forkProcess() else {
                 alarm(120)
                 while true {
-                    let current = lock.word.pointee.load(ordering: .acquiring)
-                    if current & ThreadRecords.tokenMask == 0 { _exit(0) }
-                    let announced = current | OwnerLock.waiters
-                    if lock.word.pointee.compareExchange(expected: current, desired: announced, ordering: .acquiringAndReleasing).exchanged
-                    {
-                        lock.word.wait(while: announced)
-                    }
+                    if lock.announce().current & ThreadRecords.tokenMask == 0 { _exit(0) }
+                    lock.announcement.wait(while: 1)
                 }
             }
             sleeper = process
-            try waitUntilAsleep(process, in: arena.word32(Int(lock.offset)))
+            try waitUntilAsleep(process, in: lock.announcement)
         }
 
         func requireAwake() throws {
@@ -128,6 +135,7 @@ enum LockExperiments {
             try requireEnd(of: sleeper, "the lock is free, and who waits for it sleeps on")
             try requireEqual(lock.word.pointee.load(ordering: .acquiring) & ThreadRecords.tokenMask, 0)
             lock.word.pointee.store(0, ordering: .releasing)
+            lock.announcement.pointee.store(0, ordering: .releasing)
         }
     }
 }

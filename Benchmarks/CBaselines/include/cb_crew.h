@@ -35,9 +35,11 @@ int cb_crew_count(cb_crew *crew, int members, long limit, cb_share *shares);
 // Locks, increments and unlocks `operations` times in the first member alone.
 int cb_crew_lock_alone(cb_crew *crew, cb_lock_kind kind, uint64_t operations, cb_share *share);
 
-// The same back to back in every member, from the instant `start` (of cb_now) for `length` ns, the clock read every `batch` turns.
+// The same back to back in every member, from the instant `start` (of cb_now) for `length` ns, the clock read every `batch` turns,
+// with so many turns of `cb_spend` under the lock, and after it.
 // -1 with errno EILSEQ when the counter under the lock ends at another number than was counted: the lock let two in.
 int cb_crew_lock_contended(
-    cb_crew *crew, int members, cb_lock_kind kind, uint64_t start, uint64_t length, uint64_t batch, cb_share *shares);
+    cb_crew *crew, int members, cb_lock_kind kind, uint64_t start, uint64_t length, uint64_t batch, uint32_t inside, uint32_t outside,
+    cb_share *shares);
 
 #endif

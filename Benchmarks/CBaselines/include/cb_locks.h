@@ -21,7 +21,7 @@ typedef struct cb_lock {
 // Prepares the lock, in shared memory, for one kind. Returns 0 or an error number.
 int cb_lock_init(cb_lock *lock, cb_lock_kind kind);
 
-// Adds `operations` to *counter, one at a time, each under the lock, in the calling process.
-void cb_lock_increment(cb_lock *lock, cb_lock_kind kind, volatile uint64_t *counter, uint64_t operations);
+// Adds `operations` to *counter, one at a time, each under the lock, in the calling process; with so many turns of `cb_spend` under the lock, and after it.
+void cb_lock_increment(cb_lock *lock, cb_lock_kind kind, volatile uint64_t *counter, uint64_t operations, uint32_t inside, uint32_t outside);
 
 #endif
