@@ -78,13 +78,16 @@ def submit_tasks(workers, tasks):
     return length
 
 
-def apply_calls(calls):
-    """python.Pool.apply: one call after the other, in a pool of one."""
+def apply_calls(batches, calls):
+    """python.Pool.apply: one call after the other, in a pool of one. The time of the middle one of the batches, an odd number of them."""
     pool = keep(start_pool, 1)
-    began = now()
-    for _ in range(calls):
-        pool.apply(nothing)
-    return now() - began
+    lengths = []
+    for _ in range(batches):
+        began = now()
+        for _ in range(calls):
+            pool.apply(nothing)
+        lengths.append(now() - began)
+    return sorted(lengths)[batches // 2]
 
 
 made = {}
@@ -129,27 +132,26 @@ def run_pool(workers, times):
     return now() - began
 
 
-def increment(value, times, start, ends, member):
+def increment(value, times, start, spans, member):
     start.wait()
+    spans[2 * member] = now()  # of a clock that all processes share
     for _ in range(times):
         with value.get_lock():
             value.value += 1
-    ends[member] = now()  # of a clock that all processes share
+    spans[2 * member + 1] = now()
 
 
 def increment_contended(workers, times):
-    """python.Value.get_lock: each of so many processes increments back to back; from their common start to the end of the last one."""
-    value, start, ends = CONTEXT.Value("q", 0), CONTEXT.Barrier(workers + 1), CONTEXT.RawArray("q", workers)
-    processes = [CONTEXT.Process(target=increment, args=(value, times, start, ends, member)) for member in range(workers)]
+    """python.Value.get_lock: each of so many processes increments back to back; from the start of the first to the end of the last."""
+    value, start, spans = CONTEXT.Value("q", 0), CONTEXT.Barrier(workers), CONTEXT.RawArray("q", 2 * workers)
+    processes = [CONTEXT.Process(target=increment, args=(value, times, start, spans, member)) for member in range(workers)]
     for process in processes:
         process.start()
-    start.wait()
-    began = now()
     for process in processes:
         process.join()
     if value.value != workers * times:
         raise ValueError(f"{value.value} increments were made instead of {workers * times}")
-    return max(ends) - began
+    return max(spans[1::2]) - min(spans[::2])
 
 
 def resident_share(process):
