@@ -74,9 +74,10 @@ private func measureHandOver(_ team: Team, _ session: Session) throws -> [Figure
     }
     func call() throws { try team.pool.apply(doNothing) }
     let calls = try repetitions(lasting: length, most: 100_000) { try RoundTrips.length(calls: $0, call) }
+    let handOvers = try repetitions(lasting: length, most: 100_000) { try RoundTrips.length(calls: $0, handOver) }
     let roundTrip = Baseline(name: "roundtrip.awake") { try RoundTrips.length(calls: calls, call) / Double(calls) }
     return try session.compare("payload.in-place", unit: "ns", .lowerIsBetter, with: [roundTrip]) {
-        try RoundTrips.length(calls: calls, handOver) / Double(calls)
+        try RoundTrips.length(calls: handOvers, handOver) / Double(handOvers)
     }
 }
 

@@ -11,7 +11,7 @@ struct RoundTripCommand: ParsableCommand {
         discussion: """
             `roundtrip.awake` is `Pool.apply` of a function that does nothing, in a pool of one whose worker waits by spinning; \
             `roundtrip.asleep` the same with one that sleeps between calls. One call follows the other. The host is kept on a processor \
-            other than the worker's, for both sides, and a sample of either side is the median over 15 batches of calls.
+            other than the worker's, for both sides, and a sample of every side is the median over 61 batches of calls.
             c.hybrid and c.futex are two processes that share a number for each direction: the first looks at it 4000 times before it sleeps \
             in a futex, the second always sleeps. python.Pool.apply calls a function that does nothing in a pool of one.
             """)
@@ -28,8 +28,8 @@ func measureRoundTrips(_ session: Session) throws {
     // Started before this thread is pinned, which its processes would inherit.
     let python = Python()
     defer { python.end() }
-    let calls = session.quick ? 100 : 300
-    let apply = python.baseline("python.Pool.apply") { try $0.number("apply", calls) / Double(calls) }
+    let calls = session.quick ? 2 : 5
+    let apply = python.baseline("python.Pool.apply") { try $0.number("apply", RoundTrips.batches, calls) / Double(calls) }
     let awake = try measure("roundtrip.awake", .spinning, "c.hybrid", CB_BALL_HYBRID, apply, session)
     let asleep = try measure("roundtrip.asleep", .blocking, "c.futex", CB_BALL_FUTEX, [], session)
     let notes = [python.note].compactMap { $0 } + awake.notes + asleep.notes
