@@ -39,6 +39,7 @@ import Testing
 
     @Test func noValuesHaveNoMedian() {
         #expect(MedianInterval(of: []) == nil)
+        #expect(median(of: []).isNaN)
     }
 
     /// The promise itself: of intervals drawn from a skewed distribution, the stated share holds the true median.

@@ -4,7 +4,7 @@ import Testing
 @Suite struct ProcessFilesTests {
     @Test func theStateComesAfterTheName() {
         #expect(processState(inStat: "4711 (mpbench) S 1 4711 4711 0 -1") == "S")
-        #expect(processState(inStat: "4711 (a) R (b) Z) R 1 4711") == "R")
+        #expect(processState(inStat: "4711 (a) R (b) Z) S 1 4711") == "S")
         #expect(processState(inStat: "nothing of the kind") == nil)
     }
 
