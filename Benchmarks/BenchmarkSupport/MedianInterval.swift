@@ -51,3 +51,11 @@ package struct MedianInterval: Equatable, Sendable {
 package func median(of values: [Double]) -> Double {
     MedianInterval(of: values)?.median ?? .nan
 }
+
+/// The middle one of `count` values measured one after the other; rethrows what `measure` throws.
+///
+/// For events that last about as long as a turn of the scheduler or less: on a busy machine a few of them are interrupted for far longer than
+/// they take, and a mean shows hardly anything else.
+package func medianOf(_ count: Int, _ measure: () throws -> Double) rethrows -> Double {
+    median(of: try (0..<count).map { _ in try measure() })
+}

@@ -11,7 +11,8 @@ struct RecoverCommand: ParsableCommand {
         abstract: "From a worker's death to its replacement, against kill and fork in C.",
         discussion: """
             `recover` kills the worker of a pool of one, which sleeps in a task, and takes the time until that task has failed with \
-            `WorkerTerminated` and another one has been run by the new worker. Nothing is pinned, on either side.
+            `WorkerTerminated` and another one has been run by the new worker. Nothing is pinned, on either side. A sample of either is the median \
+            over a few deaths.
             c.refork: a process, a copy of this one, kills a child that sleeps in a futex, learns of its end through a pidfd, reaps it, forks \
             another and waits until that says that it is ready.
             """)
@@ -25,13 +26,11 @@ struct RecoverCommand: ParsableCommand {
 
 /// Microseconds from SIGKILL to reported and replaced.
 func measureRecovery(_ session: Session) throws {
-    let times = session.quick ? 3 : 8
+    let times = session.quick ? 3 : 7
     let figures = try withTeam(of: 1, WorkerConfiguration()) { team in
-        let refork = Baseline(name: "c.refork") { try team.crew.refork(times: times) / Double(times) / 1000 }
+        let refork = Baseline(name: "c.refork") { try medianOf(times) { try team.crew.refork(times: 1) } / 1000 }
         return try session.compare("recover", unit: "us", .lowerIsBetter, with: [refork]) {
-            var length = 0.0
-            for _ in 0..<times { length += try lengthOfRecovery(in: team.pool) }
-            return length / Double(times) / 1000
+            try medianOf(times) { try lengthOfRecovery(in: team.pool) } / 1000
         }
     }
     try session.report("A killed worker reported and replaced", figures)

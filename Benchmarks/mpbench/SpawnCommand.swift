@@ -10,7 +10,8 @@ struct SpawnCommand: ParsableCommand {
         abstract: "Processes and pools started and ended, against fork in C and Python's.",
         discussion: """
             `spawn.process` is a `ChildProcess` that does nothing: start and join. `spawn.pool` is a pool of two, and of as many as --workers \
-            asks for: made, a tiny task for each worker, closed and joined. The fork server runs already. Nothing is pinned, on either side.
+            asks for: made, a tiny task for each worker, closed and joined. The fork server runs already. Nothing is pinned, on either side. \
+            A sample of every side is the median over a few of them.
             c.fork is fork, `_exit` in the child, and waitpid, in a copy of this process. python.Process and python.Pool do the same as the \
             library, with the start method fork.
             """)
@@ -28,45 +29,39 @@ func measureSpawning(_ session: Session) throws {
     defer { python.end() }
     let crew = try Crew(processors: [nil])
     defer { crew.end() }
-    let forks = try repetitions(lasting: session.sampleLength, most: 1000) { try crew.fork(times: $0) }
-    let processes = try repetitions(lasting: session.sampleLength, most: 1000, measure: lengthOfProcesses)
-    let pythons = session.quick ? 5 : 15
-    let fork = Baseline(name: "c.fork") { try crew.fork(times: forks) / Double(forks) / 1000 }
-    let process = python.baseline("python.Process") { try $0.number("process", pythons) / Double(pythons) / 1000 }
+    let processes = session.quick ? 5 : 15
+    let fork = Baseline(name: "c.fork") { try medianOf(processes) { try crew.fork(times: 1) } / 1000 }
+    let process = python.baseline("python.Process") { try $0.number("process", processes) / 1000 }
     var figures = try session.compare("spawn.process", unit: "us", .lowerIsBetter, with: [fork] + process) {
-        try lengthOfProcesses(processes) / Double(processes) / 1000
+        try medianOf(processes, lengthOfProcess) / 1000
     }
+    let pools = session.quick ? 1 : 5
     for size in session.crowds {
-        let pools = try repetitions(lasting: session.sampleLength, most: 100) { try lengthOfPools($0, size: size) }
-        let pythons = session.quick ? 1 : 3
-        let pool = python.baseline("python.Pool") { try $0.number("pool", size, pythons) / Double(pythons) / 1000 }
+        let pool = python.baseline("python.Pool") { try $0.number("pool", size, pools) / 1000 }
         figures += try session.compare("spawn.pool\(session.suffix(size))", unit: "us", .lowerIsBetter, with: pool) {
-            try lengthOfPools(pools, size: size) / Double(pools) / 1000
+            try medianOf(pools) { try lengthOfPool(size: size) } / 1000
         }
     }
     try session.report("Started and ended", figures, notes: [python.note].compactMap { $0 })
 }
 
-/// The time of so many processes, one after the other, in ns.
-private func lengthOfProcesses(_ count: Int) throws -> Double {
+/// The time of a process, in ns.
+private func lengthOfProcess() throws -> Double {
     let began = cb_now()
-    for _ in 0..<count {
-        let process = ChildProcess(doNothing)
-        try process.start()
-        try process.join()
-    }
+    let process = ChildProcess(doNothing)
+    try process.start()
+    try process.join()
     return Double(cb_now() - began)
 }
 
-/// The time of so many pools, one after the other, in ns.
-private func lengthOfPools(_ count: Int, size: Int) throws -> Double {
+/// The time of a pool, in ns.
+private func lengthOfPool(size: Int) throws -> Double {
     let began = cb_now()
-    for _ in 0..<count {
-        let pool = try Pool(processes: size)
-        let results = try pool.map(0..<size, chunkSize: 1, square)
-        pool.close()
-        try pool.join()
-        try checkSum(results.reduce(0, &+), tasks: size)
-    }
-    return Double(cb_now() - began)
+    let pool = try Pool(processes: size)
+    let results = try pool.map(0..<size, chunkSize: 1, square)
+    pool.close()
+    try pool.join()
+    let length = Double(cb_now() - began)
+    try checkSum(results.reduce(0, &+), tasks: size)
+    return length
 }

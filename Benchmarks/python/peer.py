@@ -54,6 +54,10 @@ def check(results, tasks):
         raise ValueError("a task came back with another result than its own")
 
 
+def median(lengths):
+    return sorted(lengths)[len(lengths) // 2]
+
+
 # Orders. Each returns the nanoseconds that it took, but for `memory`.
 
 
@@ -79,7 +83,7 @@ def submit_tasks(workers, tasks):
 
 
 def apply_calls(batches, calls):
-    """python.Pool.apply: one call after the other, in a pool of one. The time of the middle one of the batches, an odd number of them."""
+    """python.Pool.apply: one call after the other, in a pool of one. The median of so many batches, an odd number."""
     pool = keep(start_pool, 1)
     lengths = []
     for _ in range(batches):
@@ -87,7 +91,7 @@ def apply_calls(batches, calls):
         for _ in range(calls):
             pool.apply(nothing)
         lengths.append(now() - began)
-    return sorted(lengths)[batches // 2]
+    return median(lengths)
 
 
 made = {}
@@ -112,24 +116,28 @@ def return_bytes(size):
 
 
 def run_processes(times):
-    """python.Process: start and join."""
-    began = now()
+    """python.Process: start and join. The median of so many, an odd number."""
+    lengths = []
     for _ in range(times):
+        began = now()
         process = CONTEXT.Process(target=nothing)
         process.start()
         process.join()
-    return now() - began
+        lengths.append(now() - began)
+    return median(lengths)
 
 
 def run_pool(workers, times):
-    """python.Pool: made, a tiny task for each worker, closed, joined."""
-    began = now()
+    """python.Pool: made, a tiny task for each worker, closed, joined. The median of so many, an odd number."""
+    lengths = []
     for _ in range(times):
+        began = now()
         pool = CONTEXT.Pool(workers)
         pool.map(square, range(workers), chunksize=1)
         pool.close()
         pool.join()
-    return now() - began
+        lengths.append(now() - began)
+    return median(lengths)
 
 
 def increment(value, times, start, spans, member):
