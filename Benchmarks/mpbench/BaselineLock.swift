@@ -18,7 +18,7 @@ final class BaselineLock: MeasuredLock {
     }
 
     /// Every lock that the library's are compared with.
-    static func all(_ team: Team) -> [BaselineLock] {
+    static func all(_ team: Team) -> [any MeasuredLock] {
         [
             BaselineLock("c.tid-futex", CB_LOCK_TID_FUTEX, team),
             BaselineLock("c.pthread-normal", CB_LOCK_PTHREAD_NORMAL, team),

@@ -19,13 +19,17 @@ struct LocksCommand: ParsableCommand {
 
     @OptionGroup var options: MeasurementOptions
 
+    @Option(help: ArgumentHelp("Only the metrics that begin so, such as lock.contended.", valueName: "metric"))
+    var only = ""
+
     func run() throws {
-        try measureLocks(Session(options))
+        try measureLocks(Session(options), only: only)
     }
 }
 
 /// Lock, increment, unlock: by one worker alone, then by several back to back.
-func measureLocks(_ session: Session) throws {
+func measureLocks(_ session: Session, only: String = "") throws {
+    let isWanted = { (metric: String) in metric.hasPrefix(only) }
     let python = Python()
     defer { python.end() }
     let contending = session.crowds
@@ -35,8 +39,8 @@ func measureLocks(_ session: Session) throws {
         var notes = [python.note].compactMap { $0 }
         if let team = teams[1] {
             let baselines = BaselineLock.all(team)
-            figures += try measureAlone(SharedValueLock(team), "lock.alone", baselines: baselines, session)
-            for kind in try SharedLockKind.all(team) {
+            if isWanted("lock.alone") { figures += try measureAlone(SharedValueLock(team), "lock.alone", baselines: baselines, session) }
+            for kind in try SharedLockKind.all(team) where isWanted("lock.alone.\(kind.name)") {
                 let counterpart = baselines.filter { $0.name == kind.counterpart }
                 figures += try measureAlone(kind, "lock.alone.\(kind.name)", baselines: counterpart, session)
             }
@@ -44,16 +48,18 @@ func measureLocks(_ session: Session) throws {
         for team in contending.compactMap({ teams[$0] }) {
             let subject = try SharedValueLock(team)
             let baselines = BaselineLock.all(team)
-            let suffix = session.suffix(team.size)
-            figures += try measureContended(subject, "lock.contended\(suffix)", baselines: baselines, session)
-            figures += try measureContended(subject, "lock.contended\(suffix)", python, session)
-            for kind in try SharedLockKind.all(team) {
-                let counterpart = baselines.filter { $0.name == kind.counterpart }
-                figures += try measureContended(kind, "lock.contended.\(kind.name)\(suffix)", baselines: counterpart, session)
+            let size = session.suffix(team.size)
+            if isWanted("lock.contended\(size)") {
+                figures += try measureContended(subject, "lock.contended\(size)", baselines: baselines, session)
+                figures += try measureContended(subject, "lock.contended\(size)", python, session)
+                notes.append(try fairness(of: subject, .none, team))
             }
-            notes.append(try fairness(of: subject, .none, team))
+            for kind in try SharedLockKind.all(team) where isWanted("lock.contended.\(kind.name)\(size)") {
+                let counterpart = baselines.filter { $0.name == kind.counterpart }
+                figures += try measureContended(kind, "lock.contended.\(kind.name)\(size)", baselines: counterpart, session)
+            }
         }
-        if let team = teams[crowd] {
+        if let team = teams[crowd], isWanted("lock.oversubscribed") {
             let subject = try SharedValueLock(team)
             let work = LockWork.lasting(inside: 100, outside: 400)
             figures += try measureOversubscribed(subject, work, baselines: BaselineLock.all(team), session)
@@ -72,7 +78,7 @@ private func fairness(of lock: some MeasuredLock, _ work: LockWork, _ team: Team
 
 /// Millions of increments a second of more processes than processors, with work under the lock and between, against the pthread mutex that is best at it.
 private func measureOversubscribed(
-    _ subject: some MeasuredLock, _ work: LockWork, baselines: [BaselineLock], _ session: Session
+    _ subject: some MeasuredLock, _ work: LockWork, baselines: [any MeasuredLock], _ session: Session
 ) throws -> [Figure] {
     let length: UInt64 = session.quick ? 10_000_000 : 20_000_000
     let metric = "lock.oversubscribed"
@@ -95,7 +101,7 @@ private func measureOversubscribed(
 
 /// Nanoseconds for lock, increment and unlock in one process.
 private func measureAlone(
-    _ subject: some MeasuredLock, _ metric: String, baselines: [BaselineLock], _ session: Session
+    _ subject: some MeasuredLock, _ metric: String, baselines: [any MeasuredLock], _ session: Session
 ) throws -> [Figure] {
     let operations = session.quick ? 200_000 : 1_000_000
     return try baselines.compactMap { baseline in
@@ -110,7 +116,7 @@ private func measureAlone(
 
 /// Millions of increments a second, all processes together.
 private func measureContended(
-    _ subject: some MeasuredLock, _ metric: String, baselines: [BaselineLock], _ session: Session
+    _ subject: some MeasuredLock, _ metric: String, baselines: [any MeasuredLock], _ session: Session
 ) throws -> [Figure] {
     let length: UInt64 = session.quick ? 10_000_000 : 20_000_000
     return try baselines.compactMap { baseline in

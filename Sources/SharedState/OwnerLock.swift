@@ -53,14 +53,14 @@ struct OwnerLock: @unchecked Sendable {
     func tryLock(in arena: Arena) -> ProcessSharedMutex.Attempt {
         let token = ThreadRecords.currentToken(in: arena)
         ThreadRecords.enter(offset)
-        if let attempt = takeIfFree(token) { return attempt }
-        ThreadRecords.leave(offset)
-        return .notTaken
+        return takeIfFree(token) ?? giveUp()
     }
 
-    /// Whether the calling thread holds the lock.
+    /// Whether the calling thread holds the lock; not for use within ``lock(in:)``, where it may be about to take it.
     @inlinable @inline(__always)
     var isHeldByCaller: Bool {
+        // What a thread has entered and is not taking just now it holds. To read the word, right after an atomic instruction on it, costs a third of a lock.
+        if ThreadRecords.isLast(offset) { return true }
         let token = mp_thread_token()
         return token != 0 && word.pointee.load(ordering: .relaxed) == token
     }
@@ -96,16 +96,15 @@ struct OwnerLock: @unchecked Sendable {
         var hasSlept = false
         while true {
             if let attempt = spin(token, hasSlept: hasSlept, until: deadline.instant) { return attempt }
+            // Unannounced: an announcement costs the owner a system call.
+            if !hasSlept, deadline.hasPassed { return giveUp() }
             let (current, isSure) = announce()
             if current & ThreadRecords.tokenMask == 0 {
                 if take(current, token) { return Self.attempt(current) }
                 continue
             }
-            // After the announcement, also on behalf of others: a wake that this thread may have been given is not lost when it gives up.
-            if deadline.hasPassed {
-                ThreadRecords.leave(offset)
-                return .notTaken
-            }
+            // After the announcement, which is on behalf of others: a wake-up that this thread was given is not lost when it gives up.
+            if deadline.hasPassed { return giveUp() }
             // The supervisor of a dead owner hands the lock on. Should nobody be left to do so, a waiter finds out in time.
             let limit = Deadline(instant: monotonicNow() + (isSure ? Self.sleeping : Self.sleepingUnsure))
             if !announcement.wait(while: 1, until: min(deadline, limit)),
@@ -146,6 +145,11 @@ struct OwnerLock: @unchecked Sendable {
             if pause < Self.longestPause { pause *= 4 }
         } while now < end
         return nil
+    }
+
+    private func giveUp() -> ProcessSharedMutex.Attempt {
+        ThreadRecords.leave(offset)
+        return .notTaken
     }
 
     private func takeIfFree(_ token: UInt32) -> ProcessSharedMutex.Attempt? {

@@ -78,6 +78,15 @@ package enum ThreadRecords {
         count.pointee.store(UInt64(truncatingIfNeeded: n &- 1), ordering: .releasing)
     }
 
+    /// Whether the lock is the last that the calling thread has entered. False when it cannot tell.
+    @inlinable @inline(__always)
+    static func isLast(_ lock: UInt64) -> Bool {
+        guard let record = mp_thread_record() else { return false }
+        let n = Int(truncatingIfNeeded: (record + depth).assumingMemoryBound(to: Atomic<UInt64>.self).pointee.load(ordering: .relaxed))
+        let entries = (record + locks).assumingMemoryBound(to: Atomic<UInt64>.self)
+        return n > 0 && n <= listed && (entries + (n &- 1)).pointee.load(ordering: .relaxed) == lock
+    }
+
     @usableFromInline @inline(never)
     static func moveLast(_ n: Int, over lock: UInt64, _ entries: UnsafeMutablePointer<Atomic<UInt64>>) {
         for i in 0..<n where entries[i].load(ordering: .relaxed) == lock {

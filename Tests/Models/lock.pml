@@ -4,9 +4,9 @@
  * Letting go is a plain store, which its processor may keep to itself for a while: `letting_go` is such a store, and Memory makes it seen at some time.
  * A heavy fence, and an atomic instruction or a system call of the thread itself, wait for that.
  *
- * Run with one death and a supervisor that may die too, and with two deaths and one that lives.
+ * Run with one death and a supervisor that may die too, with two deaths and one that lives, and with threads that give up at their deadlines (GIVE_UP).
  * Mistakes that must be found: ENTER_AFTER_TAKING, NO_WAKE_AFTER_DEATH, NO_ANNOUNCING_AFTER_SLEEP, NO_HEAVY_FENCE, LOOK_BEFORE_ANNOUNCING, SLEEP_ON_WORD,
- * SETTLE_WITHOUT_CLEARING. */
+ * SETTLE_WITHOUT_CLEARING; GIVE_UP_SILENTLY with TURNS=2 and GIVE_UP. */
 #define THREADS 3
 #ifndef DEATHS
 #define DEATHS 1
@@ -73,6 +73,13 @@ slow:   skip;
         :: else
         fi;
 #endif
+#ifdef GIVE_UP
+#ifdef GIVE_UP_SILENTLY
+        if :: listed[i] = false; goto gone :: skip fi;
+#else
+        if :: !has_slept -> listed[i] = false; goto gone :: skip fi;
+#endif
+#endif
 #ifdef LOOK_BEFORE_ANNOUNCING
         current = word;
         announced = true;
@@ -88,6 +95,9 @@ slow:   skip;
             atomic { if :: word == current -> word = i + 1; inside++; goto taken :: else -> goto slow fi }     /* announced it has */
         :: else
         fi;
+#ifdef GIVE_UP
+        if :: listed[i] = false; goto gone :: skip fi;
+#endif
 #ifdef SLEEP_ON_WORD
         atomic { if :: word == current -> asleep[i] = true :: else -> has_slept = true; goto slow fi }
 #else
@@ -113,7 +123,8 @@ taken:
         fi;
         listed[i] = false;
         turns++;
-        if :: turns < TURNS -> goto again :: else fi
+        if :: turns < TURNS -> goto again :: else fi;
+gone:   skip
     } unless { killed[i] }
     /* Whoever learns of a thread's end learns of it after all its stores. */
     atomic { drain(i); ended[i] = true; if :: !killed[i] -> settled[i] = true :: else fi }
