@@ -12,6 +12,8 @@ open class ByteWriter {
     @exclusivity(unchecked) package final private(set) var count = 0
     /// Objects that the written bytes refer to by place. Whoever sends the bytes keeps these alive until the receiver has decoded them.
     @exclusivity(unchecked) package final var retained: [AnyObject] = []
+    /// The place of the first of them, where it is known, else 0.
+    @exclusivity(unchecked) final var firstHandle: UInt64 = 0
 
     package init(_ memory: UnsafeMutableRawBufferPointer) {
         // An empty buffer has no address; any non-null one will do, as nothing is written before the first growth.
@@ -40,6 +42,7 @@ open class ByteWriter {
     package final func removeAll() {
         count = 0
         retained.removeAll(keepingCapacity: true)
+        firstHandle = 0
     }
 
     /// Overwrites earlier output, for lengths that are known only afterwards.
@@ -54,6 +57,7 @@ open class ByteWriter {
         precondition(count >= 0 && count <= self.count)
         self.count = count
         if kept < retained.count { retained.removeLast(retained.count - kept) }
+        if kept == 0 { firstHandle = 0 }
     }
 
     /// The bytes written so far, valid until the next write.

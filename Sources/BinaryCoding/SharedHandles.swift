@@ -66,11 +66,18 @@ func handleDecoding(of type: Any.Type) -> (any CompositeDecodable.Type)? {
 }
 
 extension ByteWriter {
+    /// The places of the ``retained`` objects, one after the other. Of the first, and mostly there is but one, it is known: asking an object of any type costs more.
+    package final func forEachHandle(_ body: (UInt64) throws -> Void) rethrows {
+        if firstHandle != 0 { try body(firstHandle) }
+        for case let object as any SharedHandleObject in retained.dropFirst(firstHandle != 0 ? 1 : 0) { try body(object.handle) }
+    }
+
     @inline(__always)
     final func encode(handle: UInt64, of object: AnyObject) throws {
         let memory = try reserve(9)
         memory.storeBytes(of: Tag.handle, as: UInt8.self)
         memory.storeBytes(of: handle, toByteOffset: 1, as: UInt64.self)
+        if retained.isEmpty { firstHandle = handle }
         advance(by: 9)
         retained.append(object)
     }

@@ -169,29 +169,33 @@ extension Arena {
         guard current.kind == .free,
             word.pointee.compareExchange(expected: current.rawValue, desired: claimed.rawValue, ordering: .acquiringAndReleasing).exchanged
         else { return false }
-        for granule in head + 1..<head + count {
-            let word = granuleWord(granule)
-            let current = BlockWord(rawValue: word.pointee.load(ordering: .relaxed))
-            guard current.kind == .free,
-                word.pointee.compareExchange(
-                    expected: current.rawValue, desired: current.asBody(ofGranule: head).rawValue, ordering: .acquiringAndReleasing
-                ).exchanged
-            else {
-                releaseClaimed(granule: head, claimed)
-                return false
-            }
+        for granule in head + 1..<head + count where !claimBody(granule, of: head) {
+            releaseClaimed(granule: head, claimed)
+            return false
         }
         return true
     }
 
+    /// Makes a free granule a further one of the block at `head`, which is the calling process's.
+    func claimBody(_ granule: Int, of head: Int) -> Bool {
+        let word = granuleWord(granule)
+        let current = BlockWord(rawValue: word.pointee.load(ordering: .relaxed))
+        guard current.kind == .free else { return false }
+        return word.pointee.compareExchange(
+            expected: current.rawValue, desired: current.asBody(ofGranule: head).rawValue, ordering: .acquiringAndReleasing
+        ).exchanged
+    }
+
+    /// Undoes ``claimBody(_:of:)``.
+    func freeBody(_ granule: Int) {
+        let word = granuleWord(granule)
+        let body = BlockWord(rawValue: word.pointee.load(ordering: .relaxed))
+        word.pointee.store(body.freedBody.rawValue, ordering: .releasing)
+    }
+
     /// Undoes what ``claim(from:_:for:)`` did, in the opposite order, so that whoever finishes it after a death finds the same picture.
     func releaseClaimed(granule head: Int, _ claimed: BlockWord) {
-        var granule = bodyEnd(ofGranule: head) - 1
-        while granule > head {
-            let body = BlockWord(rawValue: granuleWord(granule).pointee.load(ordering: .relaxed))
-            granuleWord(granule).pointee.store(body.freedBody.rawValue, ordering: .releasing)
-            granule -= 1
-        }
+        for granule in (head + 1..<bodyEnd(ofGranule: head)).reversed() { freeBody(granule) }
         granuleWord(head).pointee.store(claimed.changed(to: .free).rawValue, ordering: .releasing)
     }
 

@@ -114,18 +114,20 @@ struct ObjectBlock {
 /// How many handles this process has to each shared object. The object itself knows only whether there is one.
 package enum HandleRegistry {
     private static let lock = HostLock()
-    private nonisolated(unsafe) static var counts = HandleTable()  // guarded by `lock`
+    // Guarded by `lock`; what else would check the access costs as much as the table.
+    @exclusivity(unchecked) private nonisolated(unsafe) static var counts = HandleTable()
 
+    // Not by `withLock`, which another module cannot specialise.
     static func retain(_ block: ObjectBlock) {
-        lock.withLock {
-            if counts.increment(block.offset) { block.addHolder(CurrentProcess.identity(in: block.arena)) }
-        }
+        lock.lock()
+        defer { lock.unlock() }
+        if counts.increment(block.offset) { block.addHolder(CurrentProcess.identity(in: block.arena)) }
     }
 
     static func release(_ block: ObjectBlock) {
-        lock.withLock {
-            if counts.decrement(block.offset) { block.removeHolder(CurrentProcess.identity(in: block.arena)) }
-        }
+        lock.lock()
+        defer { lock.unlock() }
+        if counts.decrement(block.offset) { block.removeHolder(CurrentProcess.identity(in: block.arena)) }
     }
 
     /// Holds on to an object that a message names, from when its sender lets go until it is decoded or dropped.

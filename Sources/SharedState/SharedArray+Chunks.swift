@@ -15,10 +15,11 @@ extension SharedArray {
         }
 
         /// How many elements there are.
-        public var count: Int { range.count }
+        @inlinable public var count: Int { range.count }
 
         /// Calls `body` with the elements, in place, and **without the array's lock**: nobody else may write to them meanwhile, and whoever reads them may see a
         /// change half made. Index 0 is the first of the chunk.
+        @inlinable
         public func withMutableSpan<R>(_ body: (inout MutableSpan<T>) throws -> R) rethrows -> R {
             try array.withUnsafeMutableBufferPointer { all in
                 let part = UnsafeMutableBufferPointer(rebasing: all[range])
@@ -28,6 +29,7 @@ extension SharedArray {
         }
 
         /// The same for reading.
+        @inlinable
         public func withSpan<R>(_ body: (Span<T>) throws -> R) rethrows -> R {
             try array.withUnsafeMutableBufferPointer { all in
                 let part = UnsafeBufferPointer(rebasing: all[range])

@@ -1,5 +1,5 @@
 public import BinaryCoding
-import Synchronization
+public import Synchronization
 import SystemLayer
 
 /// An array in memory that several processes share, with a lock of its own.
@@ -27,7 +27,7 @@ public final class SharedArray<T: BitwiseCopyable & Sendable>: Codable, Sendable
 
     private let block: ObjectBlock
     private let lockWord: OwnerLock
-    private nonisolated(unsafe) let elements: UnsafeMutableBufferPointer<T>
+    @usableFromInline nonisolated(unsafe) let elements: UnsafeMutableBufferPointer<T>
 
     package var handle: UInt64 { UInt64(block.offset) }
 
@@ -73,25 +73,31 @@ public final class SharedArray<T: BitwiseCopyable & Sendable>: Codable, Sendable
     deinit { HandleRegistry.release(block) }
 
     /// How many elements there are, for ever.
-    public var count: Int { elements.count }
+    @inlinable public var count: Int { elements.count }
 
     /// The valid indices.
-    public var indices: Range<Int> { 0..<elements.count }
+    @inlinable public var indices: Range<Int> { 0..<elements.count }
 
     /// One element. Each access is atomic; writing waits for the lock. Reading an element of 1, 2, 4 or 8 bytes takes no lock, any other takes it.
     ///
     /// `array[i] += 1` is a read and a write: an update that another process makes between them is lost. Use ``withLock(_:)``, which is faster, too, for more
     /// than a few elements. An index out of range ends the process.
+    @inlinable
     public subscript(index: Int) -> T {
         get {
             precondition(index >= 0 && index < elements.count, "index \(index) of a SharedArray of \(elements.count) elements")
             let element = UnsafeMutableRawPointer(elements.baseAddress.unsafelyUnwrapped + index)
-            return AtomicElement.load(element) ?? locked { element.load(as: T.self) }
+            if let value: T = AtomicElement.load(element) { return value }
+            lock()
+            defer { unlock() }
+            return element.load(as: T.self)
         }
         set {
             precondition(index >= 0 && index < elements.count, "index \(index) of a SharedArray of \(elements.count) elements")
             let element = UnsafeMutableRawPointer(elements.baseAddress.unsafelyUnwrapped + index)
-            locked { if !AtomicElement.store(newValue, at: element) { element.storeBytes(of: newValue, as: T.self) } }
+            lock()
+            defer { unlock() }
+            if !AtomicElement.store(newValue, at: element) { element.storeBytes(of: newValue, as: T.self) }
         }
     }
 
@@ -100,20 +106,22 @@ public final class SharedArray<T: BitwiseCopyable & Sendable>: Codable, Sendable
     /// Blocks while another holds the lock. Not recursive: `body` must not use the same array's lock, nor set its elements by subscript. When its process dies
     /// in `body`, what that had written stays, and the lock is handed on: use ``withLock(repair:_:)`` where half a change must not be taken for a whole.
     /// - Returns: what `body` returns.
+    @inlinable
     public func withLock<R>(_ body: (inout MutableSpan<T>) throws -> R) rethrows -> R {
-        lockWord.lock(in: block.arena)
-        defer { lockWord.unlock() }
+        lock()
+        defer { unlock() }
         var span = elements.mutableSpan
         return try body(&span)
     }
 
     /// As ``withLock(_:)``, with `repair` called before `body` when the last process, or thread, to hold the lock has died in it. When `repair` throws, the
     /// array counts as repaired all the same.
+    @inlinable
     public func withLock<R>(
         repair: (inout MutableSpan<T>) throws -> Void, _ body: (inout MutableSpan<T>) throws -> R
     ) rethrows -> R {
-        let isFromDead = lockWord.lock(in: block.arena)
-        defer { lockWord.unlock() }
+        let isFromDead = lock()
+        defer { unlock() }
         var span = elements.mutableSpan
         if isFromDead { try repair(&span) }
         return try body(&span)
@@ -122,16 +130,18 @@ public final class SharedArray<T: BitwiseCopyable & Sendable>: Codable, Sendable
     /// Calls `body` with all elements, in place, and without the lock: for when the order of the program's tasks already keeps others from them.
     ///
     /// Whoever reads an element while another writes it may see anything in between. The pointer must not be used after `body` has returned.
+    @inlinable
     public func withUnsafeMutableBufferPointer<R>(_ body: (UnsafeMutableBufferPointer<T>) throws -> R) rethrows -> R {
         // The handle keeps the memory: it has to outlive the body.
         try withExtendedLifetime(self) { try body(elements) }
     }
 
-    private func locked<R>(_ body: () -> R) -> R {
-        lockWord.lock(in: block.arena)
-        defer { lockWord.unlock() }
-        return body()
-    }
+    // What the user's module inlines takes the lock by these.
+    /// - Returns: whether its last owner has died holding it.
+    @usableFromInline @discardableResult
+    func lock() -> Bool { lockWord.lock(in: block.arena) }
+    @usableFromInline
+    func unlock() { lockWord.unlock() }
 
     /// Finds the array that another process of the family has sent. Throws a `DecodingError` elsewhere.
     public convenience init(from decoder: any Decoder) throws {
@@ -157,11 +167,12 @@ public final class SharedArray<T: BitwiseCopyable & Sendable>: Codable, Sendable
 }
 
 /// Elements that the processor reads and writes in one piece.
-private enum AtomicElement {
+@usableFromInline
+enum AtomicElement {
     // An array begins at a multiple of 64, and what is 2, 4 or 8 bytes long has a stride that is a multiple of that: such elements are aligned.
 
     /// - Returns: nil for an element of another size.
-    @inline(__always)
+    @inlinable @inline(__always)
     static func load<T: BitwiseCopyable>(_ element: UnsafeMutableRawPointer) -> T? {
         switch MemoryLayout<T>.size {
         case 1: unsafeBitCast(word(element, UInt8.self).pointee.load(ordering: .acquiring), to: T.self)
@@ -173,7 +184,7 @@ private enum AtomicElement {
     }
 
     /// - Returns: false for an element of another size.
-    @inline(__always)
+    @inlinable @inline(__always)
     static func store<T: BitwiseCopyable>(_ value: T, at element: UnsafeMutableRawPointer) -> Bool {
         switch MemoryLayout<T>.size {
         case 1: word(element, UInt8.self).pointee.store(unsafeBitCast(value, to: UInt8.self), ordering: .releasing)
@@ -185,9 +196,8 @@ private enum AtomicElement {
         return true
     }
 
-    @inline(__always)
-    private static func word<W: AtomicRepresentable>(_ element: UnsafeMutableRawPointer, _ type: W.Type) -> UnsafeMutablePointer<Atomic<W>>
-    {
+    @inlinable @inline(__always)
+    static func word<W: AtomicRepresentable>(_ element: UnsafeMutableRawPointer, _ type: W.Type) -> UnsafeMutablePointer<Atomic<W>> {
         element.assumingMemoryBound(to: Atomic<W>.self)
     }
 }

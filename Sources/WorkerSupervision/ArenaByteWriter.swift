@@ -5,7 +5,7 @@ package import SharedState
 public final class ArenaByteWriter: ByteWriter {
     private let arena: Arena
     /// The block it has grown into, at an offset of the arena; 0 while the first memory holds everything.
-    package private(set) var block = 0
+    @exclusivity(unchecked) package private(set) var block = 0
 
     package init(_ memory: UnsafeMutableRawBufferPointer, in arena: Arena) {
         self.arena = arena
@@ -14,8 +14,13 @@ public final class ArenaByteWriter: ByteWriter {
 
     override public func grow(minimumCapacity: Int) throws -> UnsafeMutableRawBufferPointer {
         let size = max(minimumCapacity, 2 * capacity)
-        let larger = try arena.allocate(size)
-        let memory = UnsafeMutableRawBufferPointer(start: arena.base + larger, count: arena.capacity(ofBlockAt: larger) ?? size)
+        // Where it is, as long as that can be: what is there already is copied only if it has to move.
+        if block != 0, arena.grow(block, to: size) {
+            return UnsafeMutableRawBufferPointer(start: arena.base + block, count: arena.capacity(ofBlockAt: block) ?? size)
+        }
+        // Twice as much is for speed: near the limit, what is needed will do.
+        let larger = try (try? arena.allocate(size)) ?? arena.allocate(minimumCapacity)
+        let memory = UnsafeMutableRawBufferPointer(start: arena.base + larger, count: arena.capacity(ofBlockAt: larger) ?? minimumCapacity)
         memory.copyMemory(from: written)
         if block != 0 { arena.free(block) }
         block = larger
@@ -24,7 +29,8 @@ public final class ArenaByteWriter: ByteWriter {
 
     /// Appends the places of the shared objects that were written, for the receiver to hold on to before anybody decodes. Returns how many there are.
     package func appendHandles() throws -> UInt32 {
-        for case let object as any SharedObject in retained { try append(object.handle) }
+        if retained.isEmpty { return 0 }
+        try forEachHandle { try append($0) }
         return UInt32(retained.count)
     }
 

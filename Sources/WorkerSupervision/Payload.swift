@@ -5,36 +5,51 @@ package import SharedState
 package final class Payload: @unchecked Sendable {
     // Unchecked: nothing changes after init, and the block is this payload's own.
     private let arena: Arena
-    private let small: [UInt8]
     private let block: Int
-    private let blockBytes: Int
+    private let count: Int
+    /// Bytes that came without a block, as nearly all do: in this object itself, since memory of their own would cost more than all else here.
+    private let few: Few
+    /// As many as are too many for that.
+    private let many: [UInt8]
+    /// The places of shared objects: of the first, 0 for none, and of the others.
+    private let handle: UInt64
     private let handles: [UInt64]
+
+    private typealias Few = InlineArray<12, UInt64>
 
     /// Takes over `bytes` bytes, in `block` or, where that is 0, at `inline`. The last `handles` words of them are places of shared objects.
     package init(inline: UnsafeRawPointer, bytes: Int, block: Int, handles: UInt32, in arena: Arena) {
         self.arena = arena
         self.block = block
         if block != 0 { arena.adopt(block) }
-        let all = UnsafeRawBufferPointer(start: block == 0 ? inline : UnsafeRawPointer(arena.base + block), count: bytes)
+        let start = block == 0 ? inline : UnsafeRawPointer(arena.base + block)
         let count = bytes - 8 * Int(handles)
-        self.handles = (0..<Int(handles)).map { all.loadUnaligned(fromByteOffset: count + 8 * $0, as: UInt64.self) }
-        blockBytes = count
-        small = block == 0 ? [UInt8](all[..<count]) : []
+        self.count = count
+        func handle(_ i: Int) -> UInt64 { start.loadUnaligned(fromByteOffset: count + 8 * i, as: UInt64.self) }
+        self.handle = handles > 0 ? handle(0) : 0
+        self.handles = handles > 1 ? (1..<Int(handles)).map(handle) : []
+        many = block == 0 && count > MemoryLayout<Few>.size ? [UInt8](UnsafeRawBufferPointer(start: start, count: count)) : []
+        var few = Few(repeating: 0)
+        if block == 0, many.isEmpty {
+            withUnsafeMutableBytes(of: &few) { $0.copyMemory(from: UnsafeRawBufferPointer(start: start, count: count)) }
+        }
+        self.few = few
+        if self.handle != 0 { HandleRegistry.takeCustody(of: self.handle, in: arena) }
         for handle in self.handles { HandleRegistry.takeCustody(of: handle, in: arena) }
     }
 
     package func withReader<R>(_ body: (inout ByteReader) throws -> R) rethrows -> R {
-        if block != 0 {
-            var reader = ByteReader(UnsafeRawBufferPointer(start: arena.base + block, count: blockBytes))
-            return try body(&reader)
-        }
-        return try small.withUnsafeBytes { bytes in
+        func read(_ bytes: UnsafeRawBufferPointer) throws -> R {
             var reader = ByteReader(bytes)
             return try body(&reader)
         }
+        if block != 0 { return try read(UnsafeRawBufferPointer(start: arena.base + block, count: count)) }
+        if !many.isEmpty { return try many.withUnsafeBytes(read) }
+        return try withUnsafeBytes(of: few) { try read(UnsafeRawBufferPointer(rebasing: $0[..<count])) }
     }
 
     deinit {
+        if handle != 0 { HandleRegistry.endCustody(of: handle, in: arena) }
         for handle in handles { HandleRegistry.endCustody(of: handle, in: arena) }
         if block != 0 { arena.free(block) }
     }

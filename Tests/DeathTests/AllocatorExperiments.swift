@@ -22,6 +22,18 @@ enum AllocatorExperiments {
     static func freeSmall() throws { try killInFree("Arena.free, small", small) }
     static func freeLarge() throws { try killInFree("Arena.free, large", large) }
 
+    /// By two granules, into the free ones at the end.
+    static func growLarge() throws {
+        var block = 0
+        try kill(
+            "Arena.grow", before: { block = try $0.allocate(large) },
+            { arena in
+                if !arena.grow(block, to: 5 * ArenaLayout.granuleSize) {
+                    throw Laboratory.Failure(description: "there was no room to grow")
+                }
+            })
+    }
+
     /// Another process allocates between any two instructions of one that allocates, so that the two meet in the same free granules.
     static func allocateBesideOthers() throws {
         let arena = try Arena.current()

@@ -77,6 +77,7 @@ struct LaboratoryDoor {
         "allocateSmall": AllocatorExperiments.allocateSmall,
         "allocateSmallInNewGranule": AllocatorExperiments.allocateSmallInNewGranule,
         "allocateLarge": AllocatorExperiments.allocateLarge,
+        "growLarge": AllocatorExperiments.growLarge,
         "freeSmall": AllocatorExperiments.freeSmall,
         "freeLarge": AllocatorExperiments.freeLarge,
         "allocateBesideOthers": AllocatorExperiments.allocateBesideOthers,

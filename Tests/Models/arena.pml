@@ -1,5 +1,5 @@
-/* Blocks of several granules: two processes claim and free them, one of them dies at any step, and its parent reclaims what it held.
- * Mistakes that must be found: BODY_BEFORE_HEAD, HEAD_FREE_FIRST, BODY_BY_STORE, RECLAIM_OWNED_ONLY. */
+/* Blocks of several granules: two processes claim, grow and free them, one of them dies at any step, and its parent reclaims what it held.
+ * Mistakes that must be found: BODY_BEFORE_HEAD, HEAD_FREE_FIRST, BODY_BY_STORE, RECLAIM_OWNED_ONLY, GROW_DOWNWARD. */
 #define GRANULES 3
 #define FREE 0
 #define CLAIMED 1      /* + 8 * process */
@@ -31,6 +31,32 @@ inline take(w, new, ok) {
 #endif
 }
 
+/* Makes the granules from `first` to `last`, one or two, bodies of `head`: both or none. */
+inline grow(first, last) {
+#ifdef GROW_DOWNWARD
+    take(last, BODY + 8 * head, ok);
+    if
+    :: ok && first != last -> take(first, BODY + 8 * head, ok); if :: !ok -> word[last] = FREE :: else fi
+    :: else
+    fi;
+#else
+    take(first, BODY + 8 * head, ok);
+    if
+    :: ok && first != last -> take(last, BODY + 8 * head, ok); if :: !ok -> word[first] = FREE :: else fi
+    :: else
+    fi;
+#endif
+    if
+    :: ok ->
+        atomic {
+            assert(user[first] == 0); user[first] = i + 1;
+            if :: first != last -> assert(user[last] == 0); user[last] = i + 1 :: else fi;
+            n = last - head + 1
+        }
+    :: else
+    fi
+}
+
 proctype Process(byte i) {
     byte head, n, g, h, round;
     bool ok;
@@ -59,10 +85,16 @@ proctype Process(byte i) {
                     assert(user[head] == 0); user[head] = i + 1;
                     if :: n == 2 -> assert(user[head + 1] == 0); user[head + 1] = i + 1 :: else fi
                 }
-                /* … used … */
+                /* … used, and grown by one or two granules, as there is room … */
+                if
+                :: head == 0 && n == 1 -> grow(1, 2)
+                :: head + n < GRANULES -> grow(head + n, head + n)
+                :: skip
+                fi;
                 atomic {
                     word[head] = CLAIMED + 8 * i; user[head] = 0;
-                    if :: n == 2 -> user[head + 1] = 0 :: else fi
+                    if :: n >= 2 -> user[head + 1] = 0 :: else fi;
+                    if :: n == 3 -> user[head + 2] = 0 :: else fi
                 }
                 release_claimed(head)
             :: else
@@ -83,7 +115,7 @@ active proctype Parent() {
     for (i : 0 .. GRANULES - 1) {
         w = word[i];
         if
-        :: w == OWNED + 8 -> atomic { word[i] = CLAIMED + 8; user[i] = 0; if :: i + 1 < GRANULES && word[i + 1] == BODY + 8 * i -> user[i + 1] = 0 :: else fi } release_claimed(i)
+        :: w == OWNED + 8 -> atomic { word[i] = CLAIMED + 8; user[i] = 0; if :: i + 1 < GRANULES && word[i + 1] == BODY + 8 * i -> user[i + 1] = 0 :: else fi; if :: i == 0 && word[2] == BODY -> user[2] = 0 :: else fi } release_claimed(i)
 #ifndef RECLAIM_OWNED_ONLY
         :: w == CLAIMED + 8 -> release_claimed(i)
 #endif
