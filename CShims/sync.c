@@ -30,6 +30,11 @@ void mp_fence_register(void) {
     syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED, 0, 0);
 }
 
+// While the process is sure to have one thread, for which it is one short system call.
+__attribute__((constructor)) static void register_early(void) {
+    mp_fence_register();
+}
+
 int mp_event_create(void) {
     int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     return fd < 0 ? -errno : fd;

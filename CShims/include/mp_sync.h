@@ -22,7 +22,7 @@ static inline void mp_fence_light(void) {
 /// Takes some 200 ns, more where other processors have to be interrupted. Returns false where the kernel has no such call (before 4.16, or a filter
 /// forbids it): then a light fence may have been passed unseen.
 bool mp_fence_heavy(void);
-/// Registers this process, which its forked children inherit. The first time, in a process of several threads, it may take milliseconds.
+/// Registers this process, which its forked children inherit. Done before `main`: the first time in a process of several threads it may take milliseconds.
 void mp_fence_register(void);
 
 /// A descriptor (eventfd, close-on-exec, non-blocking) by which one thread wakes another out of `poll`.

@@ -27,7 +27,7 @@ package enum ThreadRecords {
 
     @inline(never) @usableFromInline
     static func register(in arena: Arena) -> UInt32 {
-        // Once a process: what `OwnerLock.unlock` relies on.
+        // What `OwnerLock.unlock` relies on. Mostly it has been done before `main`.
         mp_fence_register()
         let process = UInt64(CurrentProcess.identity(in: arena).bits)
         for index in 0..<ArenaLayout.threadCapacity {
