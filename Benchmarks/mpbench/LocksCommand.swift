@@ -6,7 +6,16 @@ import Multiprocessing
 /// `mpbench locks`
 struct LocksCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "locks", abstract: "An increment under a lock, alone and contended, against locks in C.")
+        commandName: "locks",
+        abstract: "An increment under a lock, alone and contended, against locks in C and Python's.",
+        discussion: """
+            `lock.alone` is one process, `lock.contended` two (and as many as --workers asks for) back to back, `lock.oversubscribed` twice as \
+            many as there are processors, with 100 ns of work under the lock and 400 ns between. The lock is that of a `SharedValue`; names \
+            that go on are those of a kind of `SharedLock`.
+            c.pthread-normal, -adaptive and -robust are process-shared mutexes of glibc's, c.pthread-best the best of them; c.tid-futex is a \
+            futex word that holds its owner's thread id, spins and then sleeps. python.Value.get_lock does the same with a shared `Value`, \
+            fewer times, as a rate is a rate.
+            """)
 
     @OptionGroup var options: MeasurementOptions
 
@@ -21,11 +30,13 @@ struct LocksCommand: ParsableCommand {
 /// Lock, increment, unlock: by one worker alone, then by several back to back.
 func measureLocks(_ session: Session, only: String = "") throws {
     let isWanted = { (metric: String) in metric.hasPrefix(only) }
+    let python = Python()
+    defer { python.end() }
     let contending = session.crowds
     let crowd = 2 * max(Machine.current.availableProcessors.count, 1)
     let (figures, notes) = try withTeams([1, crowd] + contending, session) { teams in
         var figures: [Figure] = []
-        var notes: [String] = []
+        var notes = [python.note].compactMap { $0 }
         if let team = teams[1] {
             let baselines = BaselineLock.all(team)
             if isWanted("lock.alone") { figures += try measureAlone(SharedValueLock(team), "lock.alone", baselines: baselines, session) }
@@ -40,6 +51,7 @@ func measureLocks(_ session: Session, only: String = "") throws {
             let size = session.suffix(team.size)
             if isWanted("lock.contended\(size)") {
                 figures += try measureContended(subject, "lock.contended\(size)", baselines: baselines, session)
+                figures += try measureContended(subject, "lock.contended\(size)", python, session)
                 notes.append(try fairness(of: subject, .none, team))
             }
             for kind in try SharedLockKind.all(team) where isWanted("lock.contended.\(kind.name)\(size)") {
@@ -115,4 +127,14 @@ private func measureContended(
         }
         return Figure(metric: metric, unit: "Mop/s", baseline: baseline.name, measurement)
     }
+}
+
+/// The same against the lock of Python's shared value.
+private func measureContended(_ subject: some MeasuredLock, _ metric: String, _ python: Python, _ session: Session) throws -> [Figure] {
+    let (length, times): (UInt64, Int) = session.quick ? (10_000_000, 5000) : (20_000_000, 20_000)
+    let members = subject.members
+    let value = python.baseline("python.Value.get_lock") {
+        Double(members * times) * 1000 / (try $0.number("lock", members, times))
+    }
+    return try session.compare(metric, unit: "Mop/s", .higherIsBetter, with: value) { try subject.rate(length: length) }
 }

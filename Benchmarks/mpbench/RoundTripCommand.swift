@@ -29,17 +29,12 @@ func measureRoundTrips(_ session: Session) throws {
     let python = Python()
     defer { python.end() }
     let calls = session.quick ? 2 : 5
-    let apply = python.baseline("python.Pool.apply") { try $0.number("apply", batches, calls) / Double(calls) }
+    let apply = python.baseline("python.Pool.apply") { try $0.number("apply", RoundTrips.batches, calls) / Double(calls) }
     let awake = try measure("roundtrip.awake", .spinning, "c.hybrid", CB_BALL_HYBRID, apply, session)
     let asleep = try measure("roundtrip.asleep", .blocking, "c.futex", CB_BALL_FUTEX, [], session)
     let notes = [python.note].compactMap { $0 } + awake.notes + asleep.notes
     try session.report("One call and back", awake.figures + asleep.figures, notes: notes)
 }
-
-/// A sample is the median over so many batches of calls, on every side. The two processes of a round trip need two processors at the same time,
-/// and on a shared machine the scheduler takes one away now and then, for longer than thousands of calls last: a mean would show that alone, and
-/// so would the median over batches that last as long as its turns do.
-private let batches = 61
 
 private func measure(
     _ metric: String, _ waiting: WaitStrategy, _ name: String, _ kind: cb_ball_kind, _ others: [Baseline], _ session: Session
@@ -48,33 +43,22 @@ private func measure(
     configuration.waiting = waiting
     return try withTeam(of: 1, configuration) { team in
         try withHost(besides: team.processors) {
-            let length = session.sampleLength / Double(batches)
+            let length = session.sampleLength / Double(RoundTrips.batches)
             let rounds = try repetitions(lasting: length, most: 100_000) {
-                try median(of: team.crew.pingPong(kind, batches: batches, rounds: $0))
+                try median(of: team.crew.pingPong(kind, batches: RoundTrips.batches, rounds: $0))
             }
-            let calls = try repetitions(lasting: length, most: 100_000) { try median(of: team.pool.lengths(batches: batches, calls: $0)) }
+            let calls = try repetitions(lasting: length, most: 100_000) {
+                try RoundTrips.length(calls: $0) { try team.pool.apply(doNothing) }
+            }
             let pingPong = Baseline(name: name) {
-                try median(of: team.crew.pingPong(kind, batches: batches, rounds: rounds)) / Double(rounds)
+                try median(of: team.crew.pingPong(kind, batches: RoundTrips.batches, rounds: rounds)) / Double(rounds)
             }
             let figures = try session.compare(metric, unit: "ns", .lowerIsBetter, with: [pingPong] + others) {
-                let length = try median(of: team.pool.lengths(batches: batches, calls: calls))
+                let length = try RoundTrips.length(calls: calls) { try team.pool.apply(doNothing) }
                 team.quiet.wait()
                 return length / Double(calls)
             }
             return (figures, [team.quiet.note].compactMap { $0 })
-        }
-    }
-}
-
-extension Pool {
-    /// Calls a function that does nothing so often in each of so many batches; the time of each batch in ns.
-    fileprivate func lengths(batches: Int, calls: Int) throws -> [Double] {
-        // The first calls find the worker asleep, or cold.
-        for _ in 0..<20 { try apply(doNothing) }
-        return try (0..<batches).map { _ in
-            let began = cb_now()
-            for _ in 0..<calls { try apply(doNothing) }
-            return Double(cb_now() - began)
         }
     }
 }
