@@ -30,21 +30,23 @@ func tests(_ name: String, _ under: String...) -> Target {
 /// One listing of the tutorial. The shim is there for one thing: the barrier that keeps an optimiser from folding a counting loop away.
 func listing(_ name: String) -> Target {
     .executableTarget(
-        name: name, dependencies: ["Multiprocessing", "CMultiprocessing"], path: "Sources/Tour/\(name)",
+        name: name, dependencies: ["Multiprocessing", "SharedState", "CMultiprocessing"], path: "Sources/Tour/\(name)",
         swiftSettings: strictSwift)
 }
 
 /// A program that tests run.
 func fixture(_ name: String, _ under: String...) -> Target {
     .executableTarget(
-        name: name, dependencies: (["Multiprocessing"] + under).map { .byName(name: $0) }, path: "Tests/Fixtures/\(name)",
+        name: name, dependencies: (["Multiprocessing", "SharedState"] + under).map { .byName(name: $0) }, path: "Tests/Fixtures/\(name)",
         swiftSettings: strictSwift)
 }
 
 let package = Package(
     name: "Multiprocessing",
     products: [
-        .library(name: "Multiprocessing", targets: ["Multiprocessing"])
+        // The public rooms stand here beside the one that re-exports them, because code of theirs is inlined into the user's: SwiftPM builds a client
+        // anew only when a module changes that its own target, or product, names.
+        .library(name: "Multiprocessing", targets: ["Multiprocessing", "SharedState", "MachineTopology"])
     ],
     dependencies: [
         // For the benchmark program alone: who depends on the library product never fetches it.
@@ -99,7 +101,7 @@ let package = Package(
         .executableTarget(
             name: "mpbench",
             dependencies: [
-                "Multiprocessing", "BenchmarkSupport", "CBaselines", "CMultiprocessing",
+                "Multiprocessing", "SharedState", "BenchmarkSupport", "CBaselines", "CMultiprocessing",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             path: "Benchmarks/mpbench", swiftSettings: strictSwift),
