@@ -36,15 +36,14 @@ enum Rehearsal {
         trials = try [VoidInvocation({}).describe(), Invocation<Int, Int>({ $0 }).describe()].map {
             try $0.withUnsafeBytes { try resolveInvocation($0) }
         }
-        try withUnsafeTemporaryAllocation(byteCount: 512, alignment: 16) { memory in
-            let writer = ArenaByteWriter(memory, in: arena)
-            call(result: writer)
-            ErrorTransfer.encode(UsageError(""), to: writer)
-            writer.removeAll()
-            try encodeBinary(WorkerSettings(.init(), processors: [0], directory: "/"), to: writer)
-            var reader = ByteReader(writer.written)
-            let _: WorkerSettings? = try decodeBinary(from: &reader)
-        }
+        // Large enough never to grow into the arena, of which this process owns nothing.
+        withUnsafeTemporaryAllocation(byteCount: 512, alignment: 16) { call(result: ArenaByteWriter($0, in: arena)) }
+        let writer = HeapByteWriter()
+        ErrorTransfer.encode(UsageError(""), to: writer)
+        writer.removeAll()
+        try encodeBinary(WorkerSettings(.init(), processors: [0], directory: "/"), to: writer)
+        var reader = ByteReader(writer.written)
+        let _: WorkerSettings? = try decodeBinary(from: &reader)
     }
 
     /// Calls functions that do nothing.

@@ -21,6 +21,7 @@ extension PublicInterface {
             let program = try Program("HostFixture", "hosts-of-everything")
             #expect(program.readLine() == "ready")
             #expect(program.family.count > 10)
+            #expect(eventually { program.family.contains(where: \.isSpare) }, "one waits, too")
             program.send(signal)
             #expect(program.wait() == -signal)
             #expect(eventually { program.family.isEmpty }, "\(program.family)")
