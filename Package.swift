@@ -44,9 +44,11 @@ func fixture(_ name: String, _ under: String...) -> Target {
 let package = Package(
     name: "Multiprocessing",
     products: [
-        // The public rooms stand here beside the one that re-exports them, because code of theirs is inlined into the user's: SwiftPM builds a client
-        // anew only when a module changes that its own target, or product, names.
-        .library(name: "Multiprocessing", targets: ["Multiprocessing", "SharedState", "MachineTopology"])
+        // The rooms whose code is inlined into the user's stand here beside the one that is imported: SwiftPM builds a client anew only when a module changes
+        // that its own target, or product, names.
+        .library(
+            name: "Multiprocessing",
+            targets: ["Multiprocessing", "WorkerSupervision", "WorkTransfer", "SharedState", "BinaryCoding", "MachineTopology"])
     ],
     dependencies: [
         // For the benchmark program alone: who depends on the library product never fetches it.
