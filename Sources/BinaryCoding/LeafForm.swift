@@ -31,14 +31,14 @@ package struct LeafForm: BitwiseCopyable, Sendable {
 /// Room for a value of any leaf type, as it lies in memory, at the cell's own address.
 @usableFromInline
 package struct LeafCell: BitwiseCopyable, Sendable {
-    // Two words, and not a vector: what has just been stored as a word is not read well as half of something larger.
-    @usableFromInline var low: UInt64 = 0
-    @usableFromInline var high: UInt64 = 0
-    /// Takes no room, but gives the cell the alignment of 128-bit integers.
-    @usableFromInline var alignment: InlineArray<0, UInt128>
+    // An integer has the alignment that is needed, and is read in words, as its parts have been stored; a vector would be read as one.
+    @usableFromInline var bits: UInt128
 
     @inlinable @inline(__always)
-    package init() { alignment = InlineArray { _ in 0 } }
+    package init() { bits = 0 }
+
+    @inlinable @inline(__always)
+    init(_ word: UInt64) { bits = UInt128(truncatingIfNeeded: word) }
 
     mutating func store(_ string: String) {
         withUnsafeMutableBytes(of: &self) { _ = $0.baseAddress.unsafelyUnwrapped.initializeMemory(as: String.self, to: string) }
@@ -63,7 +63,7 @@ extension ByteReader {
         guard remaining > 8, let base = bytes.baseAddress, base.load(fromByteOffset: position, as: UInt8.self) == form.tag else {
             return false
         }
-        cell.low = base.loadUnaligned(fromByteOffset: position &+ 1, as: UInt64.self)
+        cell = LeafCell(base.loadUnaligned(fromByteOffset: position &+ 1, as: UInt64.self))
         skip(9)
         return true
     }
@@ -82,15 +82,14 @@ extension ByteReader {
         // The machine is little-endian: a value's bytes are the first of the cell.
         switch size {
         case 1:
-            cell.low = UInt64((start + 1).load(as: UInt8.self))
+            let byte = (start + 1).load(as: UInt8.self)
             // Whatever looks at a Bool that is neither 0 nor 1 behaves unpredictably.
-            if form.tag == Tag.bool, cell.low > 1 { return false }
-        case 2: cell.low = UInt64((start + 1).loadUnaligned(as: UInt16.self))
-        case 4: cell.low = UInt64((start + 1).loadUnaligned(as: UInt32.self))
-        case 8: cell.low = (start + 1).loadUnaligned(as: UInt64.self)
-        case 16:
-            cell.low = (start + 1).loadUnaligned(as: UInt64.self)
-            cell.high = (start + 9).loadUnaligned(as: UInt64.self)
+            if form.tag == Tag.bool, byte > 1 { return false }
+            cell = LeafCell(UInt64(byte))
+        case 2: cell = LeafCell(UInt64((start + 1).loadUnaligned(as: UInt16.self)))
+        case 4: cell = LeafCell(UInt64((start + 1).loadUnaligned(as: UInt32.self)))
+        case 8: cell = LeafCell((start + 1).loadUnaligned(as: UInt64.self))
+        case 16: cell.bits = (start + 1).loadUnaligned(as: UInt128.self)
         default: preconditionFailure("a number of another size")
         }
         skip(1 + size)
@@ -143,8 +142,7 @@ extension ByteWriter {
             // All of the cell: what is too much is overwritten by what comes next.
             let memory = base + count
             memory.storeBytes(of: form.tag, as: UInt8.self)
-            (memory + 1).storeBytes(of: cell.low, as: UInt64.self)
-            (memory + 9).storeBytes(of: cell.high, as: UInt64.self)
+            (memory + 1).storeBytes(of: cell.bits, as: UInt128.self)
             advance(by: 1 + Int(form.size))
         } else {
             try appendSlowly(cell, as: form)

@@ -75,6 +75,12 @@ private func verifyThunks() throws {
 /// Functions are called with cells in the place of values of several sizes, and so that the places of arguments, result and error all differ.
 private func verifyDirectCalls() throws {
     struct Thrown: Error {}
+    for (size, alignment) in [
+        (MemoryLayout<Int128>.size, MemoryLayout<Int128>.alignment), (MemoryLayout<String>.size, MemoryLayout<String>.alignment),
+    ] {
+        try check(
+            size <= MemoryLayout<LeafCell>.size && alignment <= MemoryLayout<LeafCell>.alignment, "a cell has room for every leaf, aligned")
+    }
     let text = opaque("long enough to lie on the heap")
     let arguments = HeapByteWriter()
     try encodeBinary(Int128.min, to: arguments)

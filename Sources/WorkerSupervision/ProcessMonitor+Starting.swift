@@ -74,9 +74,10 @@ extension ProcessMonitor {
                 spares.hurry = max(0, spares.hurry - 1)
                 spares.isReplenishingPlanned = true
             }
+            // Under the lock too: from here on the owner may hear of the end, and free the launch.
+            process.launch.word.give(ignoresInterrupt: ignoresInterrupt)
             return (process.descriptor != nil, process.isMissing, spares.hurry > 0, !spares.isReplenishingPlanned)
         }
-        process.launch.word.give(ignoresInterrupt: ignoresInterrupt)
         if isMissing { ask(server, for: process) }
         if plans { timer.set(Self.pause) }
         if isHurried, !process.freshImage { replenish(to: .max, server) }
@@ -160,7 +161,7 @@ extension ProcessMonitor {
         while lock.withLock({ !isStopped && spares.waiting.count < min(most, spares.wanted) }) {
             guard let process = try? makeProcess(freshImage: false, isAhead: true) else { return }
             lock.withLock { spares.waiting.append(process) }
-            ask(server, for: process)
+            guard ask(server, for: process) else { return }
         }
         planShrinking()
     }
@@ -204,7 +205,9 @@ extension ProcessMonitor {
 
     // MARK: Asking the server, and hearing from it
 
-    private func ask(_ server: ForkServer, for process: ServedProcess) {
+    /// - Returns: false when the server is gone, which whoever waits for the process is told.
+    @discardableResult
+    private func ask(_ server: ForkServer, for process: ServedProcess) -> Bool {
         let (tag, isAhead) = lock.withLock {
             nextTag += 1
             served[nextTag] = process
@@ -213,21 +216,23 @@ extension ProcessMonitor {
         }
         do {
             try server.request(tag: tag, freshImage: process.freshImage, isSpare: isAhead, launch: UInt64(process.launch.offset))
+            return true
         } catch {
             // Unless the monitor has noticed the server's end first, and dealt with it.
             if let process = lock.withLock({ served.removeValue(forKey: tag) }) { failed(process, error) }
+            return false
         }
     }
 
     func started(_ tag: UInt64, _ descriptor: ProcessDescriptor) {
-        let process = lock.withLock {
-            let process = served[tag]
-            process?.descriptor = descriptor
-            process?.owner?.runs(descriptor)
-            return process
+        let arrival: Reply<Void>? = lock.withLock {
+            guard let process = served[tag] else { return nil }
+            process.descriptor = descriptor
+            process.owner?.runs(descriptor)
+            // A replacement has nobody waiting.
+            return process.lostTo == nil ? process.arrival : nil
         }
-        // A replacement has nobody waiting.
-        if let process, process.lostTo == nil { process.arrival.send(.success(())) }
+        arrival?.send(.success(()))
     }
 
     /// A process that was asked for cannot be. It is no longer in `served`.
@@ -248,31 +253,36 @@ extension ProcessMonitor {
     }
 
     func ended(_ tag: UInt64, _ status: TerminationStatus) {
-        guard let process = lock.withLock({ served.removeValue(forKey: tag) }) else { return }
-        let replacing = lock.withLock {
-            guard process.owner != nil, process.isAhead, !process.launch.word.isTaken, process.descriptor?.withdraw() == true else {
-                return ForkServer?.none
-            }
-            process.isAhead = false
-            process.lostTo = status
-            return server
-        }
-        if let replacing { ask(replacing, for: process) } else { ended(process, status) }
+        guard let process = lock.withLock({ served[tag] }) else { return }
+        ended(process, status, tag: tag)
     }
 
-    /// The end of a process that is no longer in `served`.
-    func ended(_ process: ServedProcess, _ status: TerminationStatus) {
-        guard lock.withLock({ process.descriptor != nil }) else {
-            return failed(process, SystemError(code: EMFILE, call: "watching a worker"))
-        }
-        let (isGarbage, owner) = lock.withLock {
+    /// The end of a process; of one whose server is gone too, where there is no tag: that one is not replaced.
+    func ended(_ process: ServedProcess, _ status: TerminationStatus, tag: UInt64? = nil) {
+        enum Consequence { case unwatched, replace(ForkServer), free, tell(ServedProcess.Owner), none }
+        let consequence: Consequence = lock.withLock {
+            if let tag { served[tag] = nil }
+            guard let descriptor = process.descriptor else { return .unwatched }
+            if let server, tag != nil, process.owner != nil, process.isAhead, !process.launch.word.isTaken, descriptor.withdraw() {
+                process.isAhead = false
+                process.lostTo = status
+                return .replace(server)
+            }
             process.isMissing = true
             process.descriptor = nil
             spares.waiting.removeAll { $0 === process }
-            return (process.owner == nil && !process.isReserved, process.owner)
+            if let owner = process.owner { return .tell(owner) }
+            // `start` will find it missing.
+            return process.isReserved ? .none : .free
         }
-        if isGarbage { return process.free() }
-        owner?.ended(status)
-        if let server = lock.withLock({ spares.waiting.isEmpty ? server : nil }) { replenish(to: .max, server) }
+        switch consequence {
+        case .unwatched: failed(process, SystemError(code: EMFILE, call: "watching a worker"))
+        case .replace(let server): ask(server, for: process)
+        case .free: process.free()
+        case .tell(let owner):
+            owner.ended(status)
+            if let server = lock.withLock({ spares.waiting.isEmpty ? server : nil }) { replenish(to: .max, server) }
+        case .none: break
+        }
     }
 }

@@ -94,20 +94,21 @@ extension WorkerPool {
     func undoStart() {
         lock.withLock { phase = .terminated(PoolError.shutDown) }
         let deadline = Deadline(after: .seconds(5))
-        while true {
+        var running: [WorkerRecord]
+        repeat {
             let seen = block.attention.pointee.load(ordering: .sequentiallyConsistent)
             block.supervisorAsleep.pointee.store(1, ordering: .sequentiallyConsistent)
             let events = lock.withLock { self.events }
-            let running = lock.withLock { workers }.filter { worker in
+            running = lock.withLock { workers }.filter { worker in
                 worker.descriptor != nil && !events.contains { if case .workerEnded(_, worker.identity, _) = $0 { true } else { false } }
             }
             // Again and again: one may have been replaced meanwhile.
             for worker in running { worker.descriptor?.send(signal: SIGKILL) }
-            if running.isEmpty || deadline.hasPassed { break }
-            block.attention.wait(while: seen, until: min(deadline, Deadline(after: .milliseconds(100))))
-        }
+            if !running.isEmpty { block.attention.wait(while: seen, until: min(deadline, Deadline(after: .milliseconds(100)))) }
+        } while !running.isEmpty && !deadline.hasPassed
         for worker in lock.withLock({ workers }) {
-            guard let identity = worker.identity else { continue }
+            // What could still be used stays.
+            guard let identity = worker.identity, !running.contains(where: { $0.identity == identity }) else { continue }
             ProcessTable.reclaim(identity, in: arena)
             worker.launch?.free()
         }
