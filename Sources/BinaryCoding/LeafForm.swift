@@ -136,7 +136,7 @@ extension ByteWriter {
         if form.size == 8, capacity - count > 8 {
             let memory = base + count
             memory.storeBytes(of: form.tag, as: UInt8.self)
-            (memory + 1).storeBytes(of: cell.low, as: UInt64.self)
+            (memory + 1).storeBytes(of: UInt64(truncatingIfNeeded: cell.bits), as: UInt64.self)
             advance(by: 9)
         } else if !form.ownsMemory, capacity - count > MemoryLayout<LeafCell>.size {
             // All of the cell: what is too much is overwritten by what comes next.

@@ -103,7 +103,10 @@ package final class TaskRun: TaskOwner, @unchecked Sendable {
         let slot = try takeSlot()
         do {
             try pool.fill(slot, function, writer, encodeArguments)
+            // The slot's record keeps what was encoded.
+            if writer.retainsObjects { writer.forget() }
         } catch {
+            if writer.retainsObjects { writer.forget() }
             free.append(Int32(slot))
             // It has a number all the same, and counts as given out.
             try publish()
