@@ -17,6 +17,7 @@ public final class Future<Output: Sendable>: Sendable {
     private static var storing: UInt8 { 1 }
     private static var decoded: UInt8 { 2 }
 
+    @usableFromInline
     init(_ core: TaskCore, decode: @escaping @Sendable (Outcome) throws -> Output) {
         self.core = core
         self.decode = decode

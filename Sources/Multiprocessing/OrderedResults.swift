@@ -5,115 +5,40 @@ import WorkerSupervision
 
 /// Calls of one function, submitted as their results are taken, which are given out in the order of the inputs.
 final class OrderedResults<R: Sendable>: @unchecked Sendable {
-    // Unchecked: `lock` guards everything that changes but the inputs, which `pullLock` guards: taking one runs the user's code, and may block.
-    private let lock = HostLock()
-    private let pullLock = HostLock()
-    private let run: TaskRun
-    private let buffer: Int
+    // Unchecked: `pullLock` guards `pull`: taking an input runs the user's code, and may block.
+    private let calls: OrderedCalls
     private let decode: @Sendable (inout ByteReader) throws -> R
-
-    /// Takes an input. Gives what submits it; nil at the end.
-    private var pull: (() -> Submit?)?
-    typealias Submit = (TaskRun) throws -> (any Error)?
-    /// Which input's result is given out next.
-    private var next = 0
-    private var isAtEnd = false
-    /// Inputs that came to nothing before a worker could see them.
-    private var failures: [Int: any Error] = [:]
-    /// Results that were taken out to make room for further calls.
-    private var early: [Int: Outcome] = [:]
+    private let pullLock = HostLock()
+    /// Takes an input and submits it; false at the end.
+    private var pull: ((OrderedCalls) -> Bool)?
 
     init<A>(
         _ inputs: some Sequence<A>, buffer: Int, _ invocation: some HostInvocation, in pool: WorkerPool,
         encode: @escaping @Sendable (A, ByteWriter) throws -> Void, decode: @escaping @Sendable (inout ByteReader) throws -> R
     ) throws {
-        run = try TaskRun(invocation, window: buffer, in: pool)
-        self.buffer = buffer
+        calls = OrderedCalls(try TaskRun(invocation, window: buffer, in: pool), buffer: buffer)
         self.decode = decode
         // Workers may lose time while several inputs are collected that do not come at once.
-        let publishesAtOnce = !(inputs is any PromptSequence)
+        let publishesAtOnce = !pool.isPrompt(inputs)
         var iterator = inputs.makeIterator()
-        pull = {
-            iterator.next().map { input in { run in try run.submit(publishesAtOnce: publishesAtOnce) { try encode(input, $0) } } }
+        pull = { calls in
+            guard let input = iterator.next() else { return false }
+            calls.submit(publishesAtOnce: publishesAtOnce) { try encode(input, $0) }
+            return true
         }
         refill()
     }
 
-    // A result that was waited for in vain is still to come about: it may be wanted for what it does.
-    deinit { run.abandon(from: next) }
-
-    // MARK: Inputs
-
     /// Takes inputs while there is room, one at a time.
     private func refill() {
-        // Many at once, where there may be many: each time costs something.
-        guard lock.withLock({ !isAtEnd && run.next - next <= (buffer > 64 ? buffer - 32 : buffer - 1) }) else { return }
         pullLock.withLock {
-            while lock.withLock({ !isAtEnd && run.next - next < buffer }) {
-                let submit = pull?()
-                lock.withLock { if let submit { self.submit(submit) } else { isAtEnd = true } }
+            while let pull, calls.wantsInput {
+                if !pull(calls) {
+                    calls.end()
+                    self.pull = nil
+                }
             }
-            lock.withLock {
-                do { try run.publish() } catch { refuse(error) }
-                run.returnSlots()
-                if isAtEnd { pull = nil }
-            }
-        }
-    }
-
-    /// Under the lock.
-    private func submit(_ submit: Submit) {
-        if !run.hasRoom { makeRoom() }
-        do {
-            if let error = try submit(run) { failures[run.next - 1] = error }
-        } catch {
-            refuse(error)
-        }
-    }
-
-    /// Under the lock. The pool takes no more work: the next input fails for that, and is the last.
-    private func refuse(_ error: any Error) {
-        run.withdraw()
-        if run.next >= next { failures[run.next] = error }
-        isAtEnd = true
-    }
-
-    /// Under the lock.
-    private func makeRoom() {
-        while !run.hasRoom {
-            run.waitForRoom()
-            while let finished = run.nextFinished() {
-                early[finished.number] = run.outcome(of: finished)
-                if finished.number < next { run.announce(finished.number) }
-            }
-        }
-    }
-
-    // MARK: Results
-
-    private enum Step {
-        case result(Result<R, any Error>)
-        case outcome(Outcome)
-        case wait(TaskRun.Waiter)
-        case end
-    }
-
-    /// Claims the next number; nil at the end.
-    private func claimNext() -> Int? {
-        lock.withLock {
-            if next >= run.next, failures[next] == nil { return nil }
-            defer { next += 1 }
-            return next
-        }
-    }
-
-    /// What has become of a number so far.
-    private func look(_ number: Int) -> Step {
-        lock.withLock {
-            if let error = failures.removeValue(forKey: number) { return .result(.failure(error)) }
-            if let outcome = early.removeValue(forKey: number) { return .outcome(outcome) }
-            if let finished = run.takeIfFinished(number) { return .outcome(run.outcome(of: finished)) }
-            return run.waiter(for: number).map { .wait($0) } ?? .end
+            calls.pause()
         }
     }
 
@@ -123,33 +48,35 @@ final class OrderedResults<R: Sendable>: @unchecked Sendable {
     /// - Parameter timeout: what `deadline` was made of, for the message.
     /// - Returns: nil at the end.
     func nextResult(until deadline: Deadline, _ timeout: Duration?) -> Result<R, any Error>? {
-        guard let number = claimNext() else { return nil }
-        defer { refill() }
+        let found = calls.takeNext()
+        defer { if found.isLow { refill() } }
+        var step = found.step
         while true {
-            switch look(number) {
-            case .result(let result): return result
+            switch step {
             case .outcome(let outcome): return decoded(outcome)
-            case .wait(let waiter): if !waiter.wait(until: deadline) { return .failure(Self.late(timeout)) }
             case .end: return nil
+            case .wait(let waiter):
+                if !waiter.wait(until: deadline) {
+                    return .failure(TaskTimeout("There was no result within \(timeout ?? .zero). The work goes on."))
+                }
+                step = calls.takeAgain(found.number)
             }
         }
     }
 
     /// As ``nextResult(until:_:)``, without blocking a thread. Throws `CancellationError` when the awaiting task is cancelled.
-    func nextResult(until deadline: Deadline, _ timeout: Duration?) async throws -> Result<R, any Error>? {
-        guard let number = claimNext() else { return nil }
-        defer { refill() }
+    func nextResult(until deadline: Deadline) async throws -> Result<R, any Error>? {
+        let found = calls.takeNext()
+        defer { if found.isLow { refill() } }
+        var step = found.step
         while true {
-            switch look(number) {
-            case .result(let result): return result
+            switch step {
             case .outcome(let outcome): return decoded(outcome)
-            case .wait(let waiter): try await suspend(until: deadline) { resume in waiter.whenEnded(resume) }
             case .end: return nil
+            case .wait(let waiter):
+                try await suspend(until: deadline) { resume in waiter.whenEnded(resume) }
+                step = calls.takeAgain(found.number)
             }
         }
-    }
-
-    private static func late(_ timeout: Duration?) -> TaskTimeout {
-        TaskTimeout("There was no result within \(timeout ?? .zero). The work goes on.")
     }
 }

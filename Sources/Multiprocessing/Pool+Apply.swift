@@ -4,6 +4,7 @@ import WorkerSupervision
 extension Pool {
     /// Calls `function` with the arguments in a worker, and waits for what it returns. Blocks the calling thread.
     /// - Throws: what ``Future/get(timeout:)`` throws.
+    @inlinable
     public func apply<each A: Codable & Sendable, R: Codable & Sendable>(
         _ function: @escaping @Sendable (repeat each A) throws -> R, _ argument: repeat each A
     ) throws -> R {
@@ -11,6 +12,7 @@ extension Pool {
     }
 
     /// The same with the function as a trailing closure.
+    @inlinable
     @_disfavoredOverload
     public func apply<each A: Codable & Sendable, R: Codable & Sendable>(
         _ argument: repeat each A, body function: @escaping @Sendable (repeat each A) throws -> R
@@ -19,6 +21,7 @@ extension Pool {
     }
 
     /// Calls `function` with the arguments in a worker, and waits for its end.
+    @inlinable
     public func apply<each A: Codable & Sendable>(
         _ function: @escaping @Sendable (repeat each A) throws -> Void, _ argument: repeat each A
     ) throws {
@@ -26,6 +29,7 @@ extension Pool {
     }
 
     /// The same with the function as a trailing closure.
+    @inlinable
     @_disfavoredOverload
     public func apply<each A: Codable & Sendable>(
         _ argument: repeat each A, body function: @escaping @Sendable (repeat each A) throws -> Void
@@ -36,6 +40,7 @@ extension Pool {
     /// Has `function` called with the arguments in a worker. Blocks only while more than a thousand calls wait for workers.
     ///
     /// A call that cannot be submitted gives a future that has failed.
+    @inlinable
     @discardableResult
     public func applyAsync<each A: Codable & Sendable, R: Codable & Sendable>(
         _ function: @escaping @Sendable (repeat each A) throws -> R, _ argument: repeat each A
@@ -44,6 +49,7 @@ extension Pool {
     }
 
     /// The same with the function as a trailing closure.
+    @inlinable
     @discardableResult
     @_disfavoredOverload
     public func applyAsync<each A: Codable & Sendable, R: Codable & Sendable>(
@@ -53,6 +59,7 @@ extension Pool {
     }
 
     /// Has `function` called with the arguments in a worker.
+    @inlinable
     @discardableResult
     public func applyAsync<each A: Codable & Sendable>(
         _ function: @escaping @Sendable (repeat each A) throws -> Void, _ argument: repeat each A
@@ -61,6 +68,7 @@ extension Pool {
     }
 
     /// The same with the function as a trailing closure.
+    @inlinable
     @discardableResult
     @_disfavoredOverload
     public func applyAsync<each A: Codable & Sendable>(

@@ -5,6 +5,7 @@ extension ProcessPoolExecutor {
     /// Has `function` called with the arguments in a worker. Blocks only while more than a thousand calls wait for workers.
     ///
     /// A call that cannot be submitted gives a future that has failed.
+    @inlinable
     @discardableResult
     public func submit<each A: Codable & Sendable, R: Codable & Sendable>(
         _ function: @escaping @Sendable (repeat each A) throws -> R, _ argument: repeat each A
@@ -13,6 +14,7 @@ extension ProcessPoolExecutor {
     }
 
     /// The same with the function as a trailing closure.
+    @inlinable
     @discardableResult
     @_disfavoredOverload
     public func submit<each A: Codable & Sendable, R: Codable & Sendable>(
@@ -22,6 +24,7 @@ extension ProcessPoolExecutor {
     }
 
     /// Has `function` called with the arguments in a worker.
+    @inlinable
     @discardableResult
     public func submit<each A: Codable & Sendable>(
         _ function: @escaping @Sendable (repeat each A) throws -> Void, _ argument: repeat each A
@@ -30,6 +33,7 @@ extension ProcessPoolExecutor {
     }
 
     /// The same with the function as a trailing closure.
+    @inlinable
     @discardableResult
     @_disfavoredOverload
     public func submit<each A: Codable & Sendable>(

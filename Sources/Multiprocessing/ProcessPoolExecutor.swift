@@ -1,6 +1,6 @@
 import Glibc
 import SystemLayer
-import WorkerSupervision
+public import WorkerSupervision
 
 /// Worker processes for use from asynchronous code, after Python's `concurrent.futures`.
 ///
@@ -14,7 +14,7 @@ import WorkerSupervision
 ///
 /// An executor that is dropped without ``shutdown(wait:cancelPending:)`` ends all its futures and its workers.
 public final class ProcessPoolExecutor: Sendable {
-    let core: WorkerPool
+    @usableFromInline let core: WorkerPool
 
     /// Starts the workers. Blocks until they run, not until they are ready.
     /// - Parameters:

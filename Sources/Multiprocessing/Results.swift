@@ -94,7 +94,7 @@ extension Results: AsyncSequence {
         /// The next value. Throws what its call threw, `CancellationError` when the awaiting task is cancelled, ``TaskTimeout``.
         public mutating func next() async throws -> R? {
             switch state.source {
-            case .inInputOrder(let results): return try await results.nextResult(until: state.deadline, state.timeout)?.get()
+            case .inInputOrder(let results): return try await results.nextResult(until: state.deadline)?.get()
             case .inCompletionOrder(let stream): return try await stream.next(until: state.deadline)?.future.value
             }
         }

@@ -1,16 +1,17 @@
-import BinaryCoding
-import WorkTransfer
-import WorkerSupervision
+public import BinaryCoding
+public import WorkTransfer
+public import WorkerSupervision
 
-/// The forms of a call, each written once for all that offer it.
+/// The forms of a call, each written once for all that offer it. Inlinable, as what is compiled for any type looks types up at each call.
 extension WorkerPool {
     /// Calls `function`, and waits for what it returns.
+    @inlinable
     func callAndWait<each A: Codable & Sendable, R: Codable & Sendable>(
         _ function: @escaping @Sendable (repeat each A) throws -> R, _ argument: repeat each A
     ) throws -> R {
         let invocation = Invocation(function)
         var result: R?
-        try call(invocation.key, { invocation }) { writer in
+        try call(invocation.key, { invocation.erased }) { writer in
             try Invocation<repeat each A, R>.encodeArguments(repeat each argument, to: writer)
         } _: { bytes, outcome in
             if let outcome {
@@ -24,34 +25,37 @@ extension WorkerPool {
         return result
     }
 
+    @inlinable
     func callVoidAndWait<each A: Codable & Sendable>(
         _ function: @escaping @Sendable (repeat each A) throws -> Void, _ argument: repeat each A
     ) throws {
         let invocation = VoidInvocation(function)
-        try call(invocation.key, { invocation }) { writer in
+        try call(invocation.key, { invocation.erased }) { writer in
             try VoidInvocation<repeat each A>.encodeArguments(repeat each argument, to: writer)
         } _: { _, outcome in
             if let outcome { try outcome.decoded { _ in } }
         }
     }
 
+    @inlinable
     func call<each A: Codable & Sendable, R: Codable & Sendable>(
         _ function: @escaping @Sendable (repeat each A) throws -> R, _ argument: repeat each A, isSupervised: Bool = false,
         timeout: Duration? = nil
     ) -> Future<R> {
         let invocation = Invocation(function)
-        let core = submit(invocation.key, isSupervised: isSupervised, timeout: timeout, { invocation }) { writer in
+        let core = submit(invocation.key, isSupervised: isSupervised, timeout: timeout, { invocation.erased }) { writer in
             try Invocation<repeat each A, R>.encodeArguments(repeat each argument, to: writer)
         }
         return Future(core) { outcome in try outcome.decoded { try Invocation<repeat each A, R>.decodeOutput(from: &$0) } }
     }
 
+    @inlinable
     func callVoid<each A: Codable & Sendable>(
         _ function: @escaping @Sendable (repeat each A) throws -> Void, _ argument: repeat each A, isSupervised: Bool = false,
         timeout: Duration? = nil
     ) -> Future<Void> {
         let invocation = VoidInvocation(function)
-        let core = submit(invocation.key, isSupervised: isSupervised, timeout: timeout, { invocation }) { writer in
+        let core = submit(invocation.key, isSupervised: isSupervised, timeout: timeout, { invocation.erased }) { writer in
             try VoidInvocation<repeat each A>.encodeArguments(repeat each argument, to: writer)
         }
         return Future(core) { outcome in try outcome.decoded { _ in } }

@@ -17,6 +17,14 @@ package protocol HostInvocation {
     var functionName: String { get }
 }
 
+/// Any of them, for code that is compiled into the user's module and must not know the protocol.
+@usableFromInline
+package struct ErasedInvocation: Sendable {
+    package let invocation: any HostInvocation & Sendable
+
+    package init(_ invocation: some HostInvocation & Sendable) { self.invocation = invocation }
+}
+
 /// How a function value is called: what its type says in generic code, where it was made a value.
 enum CallConvention: UInt8 {
     /// A pack of parameters, and a result or none.

@@ -1,16 +1,19 @@
-package import BinaryCoding
+public import BinaryCoding
 
 /// A function with a result, of any signature.
 ///
 /// The function is kept in the form that generic code calls, which a closure literal has from the start: no thunk is put around it here. A function that
 /// returns nothing is a ``VoidInvocation``, as its cast to this form would put one there.
+@usableFromInline
 package struct Invocation<each Argument: Codable & Sendable, Output: Codable & Sendable>: InvocationOfWords, Sendable {
-    package let function: @Sendable (repeat each Argument) throws -> Output
+    @usableFromInline package let function: @Sendable (repeat each Argument) throws -> Output
 
+    @inlinable
     package init(_ function: @escaping @Sendable (repeat each Argument) throws -> Output) {
         self.function = function
     }
 
+    @usableFromInline
     package var key: FunctionKey? {
         var key = FunctionKey(.pack)
         repeat key.append((each Argument).self)
@@ -18,7 +21,11 @@ package struct Invocation<each Argument: Codable & Sendable, Output: Codable & S
         return key.append(words) ? key : nil
     }
 
+    @usableFromInline
+    package var erased: ErasedInvocation { ErasedInvocation(self) }
+
     /// Encodes all arguments, in order. Throws `TransferError.cannotEncode`, naming the type and the position of the one that could not be.
+    @usableFromInline
     package static func encodeArguments(_ argument: repeat each Argument, to writer: ByteWriter) throws {
         var progress = ArgumentProgress()
         do {
@@ -35,6 +42,7 @@ package struct Invocation<each Argument: Codable & Sendable, Output: Codable & S
     }
 
     /// Decodes what ``invoke(arguments:result:)`` encoded. Throws `TransferError.cannotDecode`, naming the type.
+    @usableFromInline
     package static func decodeOutput(from reader: inout ByteReader) throws -> Output {
         do { return try decodeBinary(Output.self, from: &reader) } catch { throw outputFailure(error) }
     }

@@ -1,20 +1,27 @@
-package import BinaryCoding
+public import BinaryCoding
 
 /// A function without a result, of any signature. See ``Invocation``.
+@usableFromInline
 package struct VoidInvocation<each Argument: Codable & Sendable>: InvocationOfWords, Sendable {
-    package let function: @Sendable (repeat each Argument) throws -> Void
+    @usableFromInline package let function: @Sendable (repeat each Argument) throws -> Void
 
+    @inlinable
     package init(_ function: @escaping @Sendable (repeat each Argument) throws -> Void) {
         self.function = function
     }
 
+    @usableFromInline
     package var key: FunctionKey? {
         var key = FunctionKey(.packVoid)
         repeat key.append((each Argument).self)
         return key.append(words) ? key : nil
     }
 
+    @usableFromInline
+    package var erased: ErasedInvocation { ErasedInvocation(self) }
+
     /// Encodes all arguments, in order. Throws `TransferError.cannotEncode`, naming the type and the position of the one that could not be.
+    @usableFromInline
     package static func encodeArguments(_ argument: repeat each Argument, to writer: ByteWriter) throws {
         var progress = ArgumentProgress()
         do {
@@ -31,6 +38,7 @@ package struct VoidInvocation<each Argument: Codable & Sendable>: InvocationOfWo
     }
 
     /// Takes nothing: there to be used in the place of ``Invocation/decodeOutput(from:)``.
+    @usableFromInline
     package static func decodeOutput(from reader: inout ByteReader) throws {}
 
     package func invoke(arguments: inout ByteReader, result: ByteWriter) throws(InvocationFailure) {

@@ -12,6 +12,7 @@ package class TaskOwner: @unchecked Sendable {
 }
 
 /// One piece of work as its host sees it, from its submission to its outcome, which comes exactly once.
+@usableFromInline
 package final class TaskCore: TaskOwner, @unchecked Sendable {
     // Unchecked: `result` is written by whoever has set `completing`, and read by those who have seen `done`; the rest is set before the task is published.
     private static let completing: UInt32 = 1

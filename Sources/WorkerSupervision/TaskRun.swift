@@ -2,7 +2,7 @@ public import BinaryCoding
 import SharedState
 import Synchronization
 package import SystemLayer
-package import WorkTransfer
+public import WorkTransfer
 
 /// Many calls of one function: submitted and collected in bulk, with no object for each of them.
 ///
@@ -487,12 +487,13 @@ package final class TaskRun: TaskOwner, @unchecked Sendable {
 extension WorkerPool {
     /// Calls a function, and waits for what comes of it, by a run that is used again and again: nothing is allocated for the call.
     /// - Parameter take: gets the result's bytes, or the outcome where that is no short result.
+    @usableFromInline
     package func call(
-        _ key: FunctionKey?, _ invocation: () -> any HostInvocation, _ encodeArguments: (ByteWriter) throws -> Void,
+        _ key: FunctionKey?, _ invocation: () -> ErasedInvocation, _ encodeArguments: (ByteWriter) throws -> Void,
         _ take: (_ result: UnsafeRawBufferPointer, _ outcome: Outcome?) throws -> Void
     ) throws {
         try checkHost()
-        let function = FunctionPlace(try FunctionCatalog.entry(for: key, in: arena, invocation))
+        let function = FunctionPlace(try FunctionCatalog.entry(for: key, in: arena) { invocation().invocation })
         let run = spareRun.take() ?? TaskRun(function, window: 1, in: self)
         defer {
             spareRun.give(run)?.returnSlots()

@@ -1,10 +1,10 @@
-package import BinaryCoding
+public import BinaryCoding
 import Glibc
 import MachineTopology
 import SharedState
 import Synchronization
 import SystemLayer
-package import WorkTransfer
+public import WorkTransfer
 
 /// The host's side of a pool of workers: publishes tasks, takes out results, and, on one thread of its own, supervises the workers.
 ///
@@ -148,15 +148,16 @@ package final class WorkerPool: @unchecked Sendable {
     ///   - isSupervised: the outcome is wanted without anybody asking for it.
     ///   - timeout: from now; the task's worker is killed when it passes.
     /// - Returns: the task; one that cannot be submitted has failed already.
+    @usableFromInline
     package func submit(
-        _ key: FunctionKey?, isSupervised: Bool = false, timeout: Duration? = nil, _ invocation: () -> any HostInvocation,
+        _ key: FunctionKey?, isSupervised: Bool = false, timeout: Duration? = nil, _ invocation: () -> ErasedInvocation,
         _ encodeArguments: (ByteWriter) throws -> Void
     ) -> TaskCore {
         let task = TaskCore(in: self)
         let deadline = timeout.map { (Deadline(after: $0), $0) }
         do {
             try checkHost()
-            let function = try FunctionCatalog.entry(for: key, in: arena, invocation)
+            let function = try FunctionCatalog.entry(for: key, in: arena) { invocation().invocation }
             let slot = try takeSlot()
             let writer = spareWriter.take() ?? SlotByteWriter(in: arena)
             defer {
