@@ -1,7 +1,7 @@
 public import BinaryCoding
 import Glibc
-import Synchronization
-import SystemLayer
+public import Synchronization
+public import SystemLayer
 import WorkTransfer
 public import WorkerSupervision
 
@@ -9,13 +9,13 @@ public import WorkerSupervision
 ///
 /// Every future ends exactly once: with a value, with the error that its function threw, or with what kept it from finishing.
 public final class Future<Output: Sendable>: Sendable {
-    let core: TaskCore
-    private let decode: @Sendable (Outcome) throws -> Output
+    @usableFromInline let core: TaskCore
+    @usableFromInline let decode: @Sendable (Outcome) throws -> Output
     /// The result, decoded once: decoding runs the user's code, so that no lock is held meanwhile, and the first of two threads that do it stores theirs.
-    private nonisolated(unsafe) var decodedValue: Result<Output, any Error>?  // written in the state `storing`, read in `decoded`
-    private let decodedState = Atomic<UInt8>(0)
-    private static var storing: UInt8 { 1 }
-    private static var decoded: UInt8 { 2 }
+    @exclusivity(unchecked) @usableFromInline nonisolated(unsafe) var decodedValue: Result<Output, any Error>?  // written in the state `storing`, read in `decoded`
+    @usableFromInline let decodedState = Atomic<UInt8>(0)
+    @inlinable static var storing: UInt8 { 1 }
+    @inlinable static var decoded: UInt8 { 2 }
 
     @usableFromInline
     init(_ core: TaskCore, decode: @escaping @Sendable (Outcome) throws -> Output) {
@@ -29,6 +29,7 @@ public final class Future<Output: Sendable>: Sendable {
     /// - Parameter timeout: from now; nil waits for ever.
     /// - Throws: what the function threw; ``WorkerTerminated`` when its worker died; ``TransferError``; `CancellationError`; ``PoolError``;
     ///   ``TaskTimeout`` when `timeout` passes first, and then the work goes on, and may be waited for again.
+    @inlinable
     public func get(timeout: Duration? = nil) throws -> Output { try waitForResult(until: Deadline(after: timeout), timeout).get() }
 
     /// The result, awaited without blocking a thread. Throws as ``get(timeout:)`` does.
@@ -70,20 +71,22 @@ public final class Future<Output: Sendable>: Sendable {
     }
 
     /// - Parameter timeout: what `deadline` was made of, for the message.
+    @inlinable
     func waitForResult(until deadline: Deadline, _ timeout: Duration?) -> Result<Output, any Error> {
         guard let outcome = core.wait(until: deadline) else {
-            return .failure(TaskTimeout("There was no result within \(timeout ?? .zero). The work goes on: wait again, or cancel() it."))
+            return .failure(lateResult(timeout))
         }
         return decodedResult(outcome)
     }
 
     /// Decodes at the first call, and gives the same value at every other.
+    @inlinable
     func decodedResult(_ outcome: Outcome) -> Result<Output, any Error> {
         if decodedState.load(ordering: .acquiring) == Self.decoded, let decodedValue { return decodedValue }
         let new = Result { try decode(outcome) }
         guard decodedState.compareExchange(expected: 0, desired: Self.storing, ordering: .acquiring).exchanged else {
             // Another thread has decoded it too, and stores what it has this moment.
-            while decodedState.load(ordering: .acquiring) != Self.decoded { sched_yield() }
+            while decodedState.load(ordering: .acquiring) != Self.decoded { yieldProcessor() }
             return decodedValue ?? new
         }
         decodedValue = new
@@ -91,6 +94,15 @@ public final class Future<Output: Sendable>: Sendable {
         return new
     }
 }
+
+/// What who waits in vain is told.
+@usableFromInline
+func lateResult(_ timeout: Duration?) -> TaskTimeout {
+    TaskTimeout("There was no result within \(timeout ?? .zero). The work goes on: wait again, or cancel() it.")
+}
+
+@usableFromInline
+func yieldProcessor() { sched_yield() }
 
 extension Outcome {
     fileprivate func pipe<R>(_ body: (Outcome) -> R) -> R { body(self) }

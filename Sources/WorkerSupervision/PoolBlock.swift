@@ -34,6 +34,7 @@ struct PoolBlock: @unchecked Sendable {
     private static let leave = 384
     private static let attention = 512
     private static let supervisorAsleep = 516
+    private static let deferredCall = 520
     private static let space = 640
     private static let publishersWaiting = 644
     private static let sleepers = 768
@@ -92,6 +93,8 @@ struct PoolBlock: @unchecked Sendable {
     /// What the supervisor sleeps on, and whether it does.
     var attention: FutexWord { word32(Self.attention) }
     var supervisorAsleep: FutexWord { word32(Self.supervisorAsleep) }
+    /// 1 when somebody has left it to the supervisor to wake a worker.
+    var deferredCall: FutexWord { word32(Self.deferredCall) }
     /// What publishers sleep on until there is too little in the queue, and whether any do.
     var space: FutexWord { word32(Self.space) }
     var publishersWaiting: FutexWord { word32(Self.publishersWaiting) }

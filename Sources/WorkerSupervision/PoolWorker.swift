@@ -21,6 +21,8 @@ struct PoolWorker {
     /// How far the other workers had come when this one last looked.
     private var seen: [UInt64]
     private var lookAt = 0
+    /// When this worker last woke another.
+    private var lastCall: UInt64 = 0
     /// Shared objects in results that the host may not have taken yet: once it has, it holds them itself.
     private var sent: [(task: ClaimedTask, objects: [AnyObject])] = []
 
@@ -81,7 +83,7 @@ struct PoolWorker {
                 isBunched = count > 1
                 if isBunched { pool.setBunched(index, true) }
                 // With more to do than this worker can take at once, another one should be up.
-                if isBunched || pool.hasWork { pool.callWorker() }
+                if isBunched || pool.hasWork { pool.callWorkerSparingly(&lastCall) }
                 pool.announceProgress()
                 reserved = 0..<count
                 if let task = pool.claimReserved(&reserved, for: index) { return task }

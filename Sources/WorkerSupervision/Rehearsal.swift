@@ -87,4 +87,6 @@ func warmUp(_ launch: UInt64) {
     let launch = LaunchBlock(at: Int(launch), in: arena)
     CurrentProcess.begin(as: launch.identity, in: arena)
     Rehearsal.call(result: launch.resultWriter())
+    // It sleeps from here on until it is launched, and begins then once more.
+    RunnableProcesses.remove(launch.identity, in: arena)
 }

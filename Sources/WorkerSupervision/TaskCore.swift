@@ -1,4 +1,4 @@
-package import SystemLayer
+public import SystemLayer
 import Synchronization
 
 /// What the tasks in a pool's slots belong to, on their host's side.
@@ -143,6 +143,7 @@ package final class TaskCore: TaskOwner, @unchecked Sendable {
 
     /// Waits for the outcome.
     /// - Returns: nil when `deadline` passes first.
+    @usableFromInline
     package func wait(until deadline: Deadline) -> Outcome? {
         if let outcome { return outcome }
         if let foreignness { return foreignness }

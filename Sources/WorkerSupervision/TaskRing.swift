@@ -184,6 +184,39 @@ extension PoolBlock {
         for i in 0..<(workers + 63) / 64 where sleepers(i).pointee.load(ordering: .sequentiallyConsistent) != 0 { if wakeSleeper(i) { return } }
     }
 
+    /// How long after a worker was woken another one is not. A wake-up takes about as long as this; tasks may take much less, and each of them would wake a worker
+    /// in vain.
+    private static let callPause: UInt64 = 50_000
+    /// How long a call may be put off.
+    static let longestDeferral = Duration.milliseconds(1)
+
+    /// The same, but while a worker is awake not more often than ``callPause`` allows: then, the supervisor sees to it that the task is not forgotten.
+    /// - Parameter lastCall: when the caller last woke one.
+    @inline(__always)
+    func callWorkerSparingly(_ lastCall: inout UInt64) {
+        var asleep = 0
+        for i in 0..<(workers + 63) / 64 {
+            if searchers(i).pointee.load(ordering: .sequentiallyConsistent) != 0 { return }
+            asleep += sleepers(i).pointee.load(ordering: .sequentiallyConsistent).nonzeroBitCount
+        }
+        if asleep > 0 { callSleeper(&lastCall, isAnyAwake: asleep < workers) }
+    }
+
+    @inline(never)
+    private func callSleeper(_ lastCall: inout UInt64, isAnyAwake: Bool) {
+        let now = monotonicNow()
+        if isAnyAwake, now &- lastCall < Self.callPause { return deferCall() }
+        lastCall = now
+        for i in 0..<(workers + 63) / 64 where wakeSleeper(i) { return }
+    }
+
+    private func deferCall() {
+        guard deferredCall.pointee.load(ordering: .sequentiallyConsistent) == 0,
+            deferredCall.pointee.exchange(1, ordering: .sequentiallyConsistent) == 0
+        else { return }
+        callSupervisor()
+    }
+
     /// Returns false when all have been woken by others.
     @inline(never)
     private func wakeSleeper(_ i: Int) -> Bool {

@@ -144,10 +144,10 @@ package final class TaskRun: TaskOwner, @unchecked Sendable {
                 }
                 block.publish(room)
                 pool.countPublished(room)
+                if room > 0 { block.callWorkerSparingly(&pool.lastCall) }
                 return room
             }
             unpublished += published
-            if published > 0 { block.callWorker() }
             if published < count { pool.waitForProgress { pool.lock.withLock { pool.phase.refusal != nil || block.room(atLeast: 1) > 0 } } }
         }
         if pool.configuration.taskTimeout != nil { pool.block.callSupervisor() }

@@ -9,11 +9,13 @@ extension WorkerPool {
 
     func supervise() {
         var leaveBy = Deadline.never
+        var callBy = Deadline.never
         while true {
             let seen = block.attention.pointee.load(ordering: .sequentiallyConsistent)
             completeSupervised()
             for case .workerEnded(let index, let identity, let status) in takeEvents() { workerEnded(index, identity, status) }
-            var next = min(expireDeadlines(), expireTasks())
+            callBy = callDeferred(callBy)
+            var next = min(callBy, expireDeadlines(), expireTasks())
             restartWorkers()
             if isEnding {
                 if leaveBy.isNever {
@@ -37,6 +39,17 @@ extension WorkerPool {
         spareRun.take()?.returnSlots()
         finished.complete(.made(()))
         ExitHooks.remove(ObjectIdentifier(self))
+    }
+
+    /// Wakes the worker that others have not woken, once they have had the time to see that there is no need. Returns when to look again.
+    private func callDeferred(_ callBy: Deadline) -> Deadline {
+        guard block.deferredCall.pointee.load(ordering: .sequentiallyConsistent) != 0 else { return .never }
+        if callBy.isNever { return Deadline(after: PoolBlock.longestDeferral) }
+        guard callBy.hasPassed else { return callBy }
+        // Before the look: what is published after it puts off its own.
+        block.deferredCall.pointee.store(0, ordering: .sequentiallyConsistent)
+        if block.hasWork { block.callWorker() }
+        return .never
     }
 
     private func takeEvents() -> [Event] {

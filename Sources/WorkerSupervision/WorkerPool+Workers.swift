@@ -83,11 +83,11 @@ extension WorkerPool {
     private func owner(of launch: LaunchBlock, _ index: Int) -> ServedProcess.Owner {
         let identity = launch.identity
         return .init(
-            runs: { [weak self] descriptor in
-                guard let self else { return }
+            // The pool lives as long as a worker does. Not weakly: counting the references of what is referred to weakly takes longer.
+            runs: { [self] descriptor in
                 lock.withLock { if workers[index].identity == identity { workers[index].descriptor = descriptor } }
             },
-            ended: { [weak self] status in self?.post(.workerEnded(index: index, identity: identity, status)) })
+            ended: { [self] status in post(.workerEnded(index: index, identity: identity, status)) })
     }
 
     /// Ends what init has started before it failed.

@@ -33,6 +33,8 @@ package final class WorkerPool: @unchecked Sendable {
     private let outstanding = Atomic<Int>(0)
     /// Whether no more work is taken.
     let isClosing = Atomic<Bool>(false)
+    /// When a thread of this process last woke a worker.
+    var lastCall: UInt64 = 0
     var workers: [WorkerRecord]
     var phase = Phase.open
     var events: [Event] = []
@@ -212,13 +214,13 @@ package final class WorkerPool: @unchecked Sendable {
                 if let (deadline, timeout) = deadline {
                     deadlines.append((deadline, task, TaskTimeout("The task did not finish within \(timeout), and its worker was ended.")))
                 }
+                block.callWorkerSparingly(&lastCall)
                 return true
             }
             if published { break }
             // Not only for an end: the last one may have come between the attempt and here.
             waitForProgress { lock.withLock { phase.refusal != nil || block.room(atLeast: 1) > 0 } || drainFinished() }
         }
-        block.callWorker()
         if deadline != nil || configuration.taskTimeout != nil { block.callSupervisor() }
     }
 
