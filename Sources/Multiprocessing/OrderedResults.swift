@@ -27,7 +27,9 @@ final class OrderedResults<R: Sendable>: @unchecked Sendable {
         _ inputs: some Sequence<A>, buffer: Int, _ invocation: some HostInvocation, in pool: WorkerPool,
         encode: @escaping @Sendable (A, ByteWriter) throws -> Void, decode: @escaping @Sendable (inout ByteReader) throws -> R
     ) throws {
-        run = try TaskRun(invocation, window: buffer, in: pool)
+        // Calls that consumers wait for are in flight beside those that the buffer counts.
+        run = try TaskRun(invocation, window: min(buffer, .max - Self.manyConsumers) + Self.manyConsumers, in: pool)
+        run.slotsAtOnce = min(buffer, run.slotsAtOnce)
         self.buffer = buffer
         self.decode = decode
         // Workers may lose time while several inputs are collected that do not come at once.
@@ -44,12 +46,24 @@ final class OrderedResults<R: Sendable>: @unchecked Sendable {
 
     // MARK: Inputs
 
-    /// Takes inputs while there is room, one at a time.
+    /// For how many that wait at the same time there is room without any waiting for another.
+    private static var manyConsumers: Int { 64 }
+
+    /// Takes inputs when there is room for enough of them: many at once, where there may be many, since each time costs something.
     private func refill() {
-        // Many at once, where there may be many: each time costs something.
-        guard lock.withLock({ !isAtEnd && run.next - next <= (buffer > 64 ? buffer - 32 : buffer - 1) }) else { return }
+        let isWorthwhile = lock.withLock {
+            if !isAtEnd && run.next - next <= (buffer > 64 ? buffer - 32 : buffer - 1) { return true }
+            // Nobody knows when the next result will be asked for: until then the slot is others', and a pool that is closed must not wait for it.
+            run.returnSlots()
+            return false
+        }
+        if isWorthwhile { takeInputs() }
+    }
+
+    /// Takes inputs while there is room, one at a time.
+    private func takeInputs() {
         pullLock.withLock {
-            while lock.withLock({ !isAtEnd && run.next - next < buffer }) {
+            while lock.withLock({ !isAtEnd && run.next - next < buffer && hasRoom }) {
                 let submit = pull?()
                 lock.withLock { if let submit { self.submit(submit) } else { isAtEnd = true } }
             }
@@ -63,7 +77,6 @@ final class OrderedResults<R: Sendable>: @unchecked Sendable {
 
     /// Under the lock.
     private func submit(_ submit: Submit) {
-        if !run.hasRoom { makeRoom() }
         do {
             if let error = try submit(run) { failures[run.next - 1] = error }
         } catch {
@@ -78,14 +91,22 @@ final class OrderedResults<R: Sendable>: @unchecked Sendable {
         isAtEnd = true
     }
 
-    /// Under the lock.
-    private func makeRoom() {
-        while !run.hasRoom {
+    /// Whether another call can be submitted now. Waits for that only when there is none whose result could be asked for. Under the lock.
+    private var hasRoom: Bool {
+        if !run.hasRoom { collect() }
+        while !run.hasRoom, next >= run.next, !isAtEnd {
+            do { try run.publish() } catch { refuse(error) }
             run.waitForRoom()
-            while let finished = run.nextFinished() {
-                early[finished.number] = run.outcome(of: finished)
-                if finished.number < next { run.announce(finished.number) }
-            }
+            collect()
+        }
+        return run.hasRoom
+    }
+
+    /// Takes out results that nobody has asked for, so that their slots are free. Under the lock.
+    private func collect() {
+        while let finished = run.nextFinished() {
+            early[finished.number] = run.outcome(of: finished)
+            if finished.number < next { run.announce(finished.number) }
         }
     }
 
@@ -100,10 +121,16 @@ final class OrderedResults<R: Sendable>: @unchecked Sendable {
 
     /// Claims the next number; nil at the end.
     private func claimNext() -> Int? {
-        lock.withLock {
-            if next >= run.next, failures[next] == nil { return nil }
-            defer { next += 1 }
-            return next
+        while true {
+            let (number, isAtEnd): (Int?, Bool) = lock.withLock {
+                guard next < run.published || failures[next] != nil else { return (nil, self.isAtEnd) }
+                defer { next += 1 }
+                return (next, false)
+            }
+            if let number { return number }
+            // Another may be taking an input this moment, which is no end.
+            if isAtEnd { return nil }
+            takeInputs()
         }
     }
 
