@@ -29,11 +29,12 @@ final class OrderedResults<R: Sendable>: @unchecked Sendable {
     ) throws {
         // Calls that consumers wait for are in flight beside those that the buffer counts.
         run = try TaskRun(invocation, window: min(buffer, .max - Self.manyConsumers) + Self.manyConsumers, in: pool)
-        run.slotsAtOnce = min(buffer, run.slotsAtOnce)
         self.buffer = buffer
         self.decode = decode
         // Workers may lose time while several inputs are collected that do not come at once.
         let publishesAtOnce = !(inputs is any PromptSequence)
+        // Nor must others wait meanwhile for slots that hold nothing.
+        run.slotsAtOnce = publishesAtOnce ? 1 : min(buffer, run.slotsAtOnce)
         var iterator = inputs.makeIterator()
         pull = {
             iterator.next().map { input in { run in try run.submit(publishesAtOnce: publishesAtOnce) { try encode(input, $0) } } }
@@ -108,6 +109,7 @@ final class OrderedResults<R: Sendable>: @unchecked Sendable {
             early[finished.number] = run.outcome(of: finished)
             if finished.number < next { run.announce(finished.number) }
         }
+        if run.slotsAtOnce == 1 { run.returnSlots() }
     }
 
     // MARK: Results

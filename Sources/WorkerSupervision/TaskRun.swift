@@ -94,6 +94,7 @@ package final class TaskRun: TaskOwner, @unchecked Sendable {
     /// The number of the first call that workers cannot see yet; that of the next one, if they see all.
     package var published: Int { unpublished }
     /// How many free slots are taken for further calls at a time.
+    @usableFromInline
     package var slotsAtOnce = mostAtOnce / 2
 
     // MARK: Submitting
