@@ -1,5 +1,6 @@
 import BinaryCoding
 import SystemLayer
+import WorkTransfer
 import WorkerSupervision
 
 /// Calls of one function whose outcomes are given out in the order in which they were submitted, to any number of threads: what ``OrderedResults`` does that does not
@@ -17,9 +18,16 @@ final class OrderedCalls: @unchecked Sendable {
     /// Outcomes that were taken out to make room for further calls.
     private var early: [Int: Outcome] = [:]
 
-    init(_ run: TaskRun, buffer: Int) {
-        self.run = run
+    /// For how many threads that wait at the same time there is room without any waiting for another.
+    private static let manyConsumers = 64
+
+    /// - Parameter isPrompt: inputs come at once, so that workers lose nothing while several are collected.
+    init(_ invocation: some HostInvocation, buffer: Int, isPrompt: Bool, in pool: WorkerPool) throws {
+        // Calls that consumers wait for are in flight beside those that the buffer counts.
+        run = try TaskRun(invocation, window: min(buffer, .max - Self.manyConsumers) + Self.manyConsumers, in: pool)
         self.buffer = buffer
+        // While an input is waited for, others must not wait for slots that hold nothing.
+        run.slotsAtOnce = isPrompt ? min(buffer, run.slotsAtOnce) : 1
     }
 
     // A result that was waited for in vain is still to come about: it may be wanted for what it does.
@@ -27,16 +35,35 @@ final class OrderedCalls: @unchecked Sendable {
 
     // MARK: Submitting
 
-    /// Whether another input may be taken.
-    var wantsInput: Bool { lock.withLock { !isAtEnd && run.next - next < buffer } }
+    /// Whether another input may be taken now. Blocks for that only when there is no call whose result could be asked for.
+    var wantsInput: Bool { lock.withLock { !isAtEnd && run.next - next < buffer && hasRoom } }
 
     /// Whether it is time to take inputs again: many at once, where there may be many, as each time costs something.
     private var isLow: Bool { !isAtEnd && run.next - next <= (buffer > 64 ? buffer - 64 : buffer - 1) }
 
+    /// Under the lock.
+    private var hasRoom: Bool {
+        if !run.hasRoom { collect() }
+        while !run.hasRoom, next >= run.next, !isAtEnd {
+            do { try run.publish() } catch { refuse(error) }
+            run.waitForRoom()
+            collect()
+        }
+        return run.hasRoom
+    }
+
+    /// Takes out results that nobody has asked for, so that their slots are free. Under the lock.
+    private func collect() {
+        while let finished = run.nextFinished() {
+            early[finished.number] = run.outcome(of: finished)
+            if finished.number < next { run.announce(finished.number) }
+        }
+        if run.slotsAtOnce == 1 { run.returnSlots() }
+    }
+
     /// Submits the next call. Blocks as the pool's `submit` does.
     func submit(publishesAtOnce: Bool, _ encodeArguments: (ByteWriter) throws -> Void) {
         lock.withLock {
-            if !run.hasRoom { makeRoom() }
             do {
                 if let error = try run.submit(publishesAtOnce: publishesAtOnce, encodeArguments) { failures[run.next - 1] = error }
             } catch {
@@ -59,19 +86,8 @@ final class OrderedCalls: @unchecked Sendable {
     /// Under the lock. The pool takes no more work: the next input fails for that, and is the last.
     private func refuse(_ error: any Error) {
         run.withdraw()
-        failures[run.next] = error
+        if run.next >= next { failures[run.next] = error }
         isAtEnd = true
-    }
-
-    /// Under the lock.
-    private func makeRoom() {
-        while !run.hasRoom {
-            run.waitForRoom()
-            while let finished = run.nextFinished() {
-                early[finished.number] = run.outcome(of: finished)
-                if finished.number < next { run.announce(finished.number) }
-            }
-        }
     }
 
     // MARK: Outcomes
@@ -79,6 +95,8 @@ final class OrderedCalls: @unchecked Sendable {
     enum Step {
         case outcome(Outcome)
         case wait(TaskRun.Waiter)
+        /// Another thread may be taking an input this moment.
+        case takeInputs
         case end
     }
 
@@ -93,14 +111,25 @@ final class OrderedCalls: @unchecked Sendable {
     /// Claims the next call, and looks what has become of it so far.
     func takeNext() -> Found {
         lock.withLock {
-            if next >= run.next, failures[next] == nil { return Found(number: next, step: .end, isLow: false) }
+            guard next < run.published || failures[next] != nil else {
+                return Found(number: next, step: isAtEnd ? .end : .takeInputs, isLow: false)
+            }
             next += 1
-            return Found(number: next - 1, step: look(next - 1), isLow: isLow)
+            let step = look(next - 1)
+            let isLow = isLow
+            // Nobody knows when the next result will be asked for: until then the slot is others', and a pool that is closed must not wait for it.
+            if !isLow { run.returnSlots() }
+            return Found(number: next - 1, step: step, isLow: isLow)
         }
     }
 
     /// Looks again what has become of a call.
-    func takeAgain(_ number: Int) -> Step { lock.withLock { look(number) } }
+    func takeAgain(_ number: Int) -> Step {
+        lock.withLock {
+            defer { run.returnSlots() }
+            return look(number)
+        }
+    }
 
     /// Under the lock.
     private func look(_ number: Int) -> Step {

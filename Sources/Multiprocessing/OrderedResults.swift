@@ -16,10 +16,10 @@ final class OrderedResults<R: Sendable>: @unchecked Sendable {
         _ inputs: some Sequence<A>, buffer: Int, _ invocation: some HostInvocation, in pool: WorkerPool,
         encode: @escaping @Sendable (A, ByteWriter) throws -> Void, decode: @escaping @Sendable (inout ByteReader) throws -> R
     ) throws {
-        calls = OrderedCalls(try TaskRun(invocation, window: buffer, in: pool), buffer: buffer)
-        self.decode = decode
         // Workers may lose time while several inputs are collected that do not come at once.
         let publishesAtOnce = !pool.isPrompt(inputs)
+        calls = try OrderedCalls(invocation, buffer: buffer, isPrompt: !publishesAtOnce, in: pool)
+        self.decode = decode
         var iterator = inputs.makeIterator()
         pull = { calls in
             guard let input = iterator.next() else { return false }
@@ -42,19 +42,27 @@ final class OrderedResults<R: Sendable>: @unchecked Sendable {
         }
     }
 
+    private func takeNext() -> OrderedCalls.Found {
+        while true {
+            let found = calls.takeNext()
+            guard case .takeInputs = found.step else { return found }
+            refill()
+        }
+    }
+
     private func decoded(_ outcome: Outcome) -> Result<R, any Error> { Result { try outcome.decoded(decode) } }
 
     /// Waits for the next result. Blocks.
     /// - Parameter timeout: what `deadline` was made of, for the message.
     /// - Returns: nil at the end.
     func nextResult(until deadline: Deadline, _ timeout: Duration?) -> Result<R, any Error>? {
-        let found = calls.takeNext()
+        let found = takeNext()
         defer { if found.isLow { refill() } }
         var step = found.step
         while true {
             switch step {
             case .outcome(let outcome): return decoded(outcome)
-            case .end: return nil
+            case .takeInputs, .end: return nil
             case .wait(let waiter):
                 if !waiter.wait(until: deadline) {
                     return .failure(TaskTimeout("There was no result within \(timeout ?? .zero). The work goes on."))
@@ -66,13 +74,13 @@ final class OrderedResults<R: Sendable>: @unchecked Sendable {
 
     /// As ``nextResult(until:_:)``, without blocking a thread. Throws `CancellationError` when the awaiting task is cancelled.
     func nextResult(until deadline: Deadline) async throws -> Result<R, any Error>? {
-        let found = calls.takeNext()
+        let found = takeNext()
         defer { if found.isLow { refill() } }
         var step = found.step
         while true {
             switch step {
             case .outcome(let outcome): return decoded(outcome)
-            case .end: return nil
+            case .takeInputs, .end: return nil
             case .wait(let waiter):
                 try await suspend(until: deadline) { resume in waiter.whenEnded(resume) }
                 step = calls.takeAgain(found.number)

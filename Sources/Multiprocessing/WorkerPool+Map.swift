@@ -63,6 +63,7 @@ extension WorkerPool {
         defer { run.returnSlots() }
         let results = MappedResults<R>(reserving: inputs.underestimatedCount)
         let publishesAtOnce = !isPrompt(inputs)
+        if publishesAtOnce { run.slotsAtOnce = 1 }
         var iterator = inputs.makeIterator()
         var isAtEnd = false
         // The pool takes no more work: so do we.
@@ -73,6 +74,8 @@ extension WorkerPool {
         }
         while true {
             while !isAtEnd, run.hasRoom {
+                // An input may be long in coming, or come of other work of this pool: that must not wait for slots that hold nothing.
+                if publishesAtOnce { run.returnSlots() }
                 guard let input = iterator.next() else {
                     isAtEnd = true
                     break

@@ -51,6 +51,9 @@ struct PoolWorker {
             if header.memoryLimit != 0, ThisProcess.privateMemory ?? 0 > header.memoryLimit { break }
         }
         pool.phase(index).pointee.store(2, ordering: .releasing)
+        // The host may take out what was sent only after this process has ended, and settles the holds of this process after that. Its objects must be held until
+        // then, and not only for as long as something here asks for them, which nothing does any more: so nobody lets go of them.
+        for object in sent.flatMap(\.objects) { _ = Unmanaged.passRetained(object) }
         endWorker(code: 0)
     }
 

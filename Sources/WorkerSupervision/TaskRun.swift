@@ -91,6 +91,11 @@ package final class TaskRun: TaskOwner, @unchecked Sendable {
     /// The number of the next call to be submitted.
     @usableFromInline
     package var next: Int { newest }
+    /// The number of the first call that workers cannot see yet; that of the next one, if they see all.
+    package var published: Int { unpublished }
+    /// How many free slots are taken for further calls at a time.
+    @usableFromInline
+    package var slotsAtOnce = mostAtOnce / 2
 
     // MARK: Submitting
 
@@ -110,10 +115,13 @@ package final class TaskRun: TaskOwner, @unchecked Sendable {
             free.append(Int32(slot))
             // It has a number all the same, and counts as given out.
             try publish()
+            makePlace()
+            entries[newest & mask] = Entry()
             newest += 1
             unpublished += 1
             return error
         }
+        makePlace()
         pool.records[slot].tag = newest
         entries[newest & mask] = Entry(slot: Int32(slot), use: 0)
         newest += 1
@@ -124,6 +132,18 @@ package final class TaskRun: TaskOwner, @unchecked Sendable {
             try publish()
         }
         return nil
+    }
+
+    /// Sees to it that the place of the next call is nobody's: inputs that cannot be encoded take up numbers without being in flight, so that the calls in flight
+    /// may be any distance apart.
+    @inline(__always)
+    private func makePlace() { if newest - oldest > mask { passOldest() } }
+
+    /// No longer keeps the oldest call at its place.
+    private func passOldest() {
+        let entry = entries[oldest & mask]
+        if entry.use != 0 { stragglers.append((oldest, entry)) }
+        oldest += 1
     }
 
     /// Makes workers see all that was submitted.
@@ -168,7 +188,7 @@ package final class TaskRun: TaskOwner, @unchecked Sendable {
     private func takeSlot() throws -> Int {
         if let slot = free.popLast() { return Int(slot) }
         while true {
-            let wanted = max(1, min(Self.mostAtOnce / 2, window - live))
+            let wanted = max(1, min(slotsAtOnce, window - live))
             try pool.lock.withLock {
                 if let refusal = pool.phase.refusal { throw refusal }
                 while free.count < wanted, let slot = pool.popFreeSlot() {
@@ -232,11 +252,7 @@ package final class TaskRun: TaskOwner, @unchecked Sendable {
             case .running, .gone: break
             }
         }
-        while cursor - oldest > Self.mostOutOfOrder {
-            let entry = entries[oldest & mask]
-            if entry.use != 0 { stragglers.append((oldest, entry)) }
-            oldest += 1
-        }
+        while cursor - oldest > Self.mostOutOfOrder { passOldest() }
         cursor = -1
         return nil
     }
@@ -433,8 +449,9 @@ package final class TaskRun: TaskOwner, @unchecked Sendable {
         }
         if isEnded { return listener() }
         pool.supervise(waiter.slot, waiter.use)
-        // It may have been given out to another before the listener was there.
-        if pool.block.load(waiter.slot).use != waiter.use { callListener(waiter.number) }
+        // It may have been given out to another before the listener was there: then its slot is free, or another call's. Who hears of it too early looks again.
+        let word = pool.block.load(waiter.slot)
+        if word.use != waiter.use || (word.phase != .ready && word.phase != .claimed) { callListener(waiter.number) }
     }
 
     // MARK: What others do
@@ -474,6 +491,8 @@ package final class TaskRun: TaskOwner, @unchecked Sendable {
 
     /// Drops the calls from `first` on that no worker has taken yet; the others are seen to their end by the pool. The run is not used any more.
     package func abandon(from first: Int) {
+        // In a forked copy these are the parent's calls.
+        guard pool.isHost else { return }
         withdraw()
         for number in stragglers.map(\.number) + Array(oldest..<max(oldest, newest)) {
             guard let entry = entry(number) else { continue }
