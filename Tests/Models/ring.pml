@@ -1,7 +1,8 @@
-/* Finding and sleeping: how a published task gets to a worker. The queue, the workers' records of what they have reserved, stealing from these, calling and
- * sleeping, deaths at any step, successors that may never come. What happens to a task once it is claimed is a step here (tasks.pml takes that apart).
+/* Finding and sleeping: how a published task gets to a worker. The queue, the workers' records of what they have reserved, taking from these, calling one
+ * worker who calls the next, searching and sleeping, deaths at any step, successors that may never come. What happens to a task once it is claimed is a step here
+ * (tasks.pml takes that apart), and so is what publishers that wait are told (space.pml).
  *
- * Two workers. Three tasks: a batch of two, which fills the queue, then one more, which needs a place and, with two slots, a slot again.
+ * An entry of the queue, a slot in one of its uses, is its task's number here. The first BATCH tasks are published at once, the others one by one.
  * Mistakes that must be found: see README.md. */
 #ifndef WORKERS
 #define WORKERS 2
@@ -10,10 +11,10 @@
 #define TASKS 3
 #endif
 #ifndef BATCH
-#define BATCH 2           /* tasks published at once: the first so many; the others one by one */
+#define BATCH 2
 #endif
-#ifndef SLOTS
-#define SLOTS 3
+#ifndef BUNCHABLE
+#define BUNCHABLE BATCH   /* tasks that may be reserved together with others: the first so many */
 #endif
 #ifndef PLACES
 #define PLACES 2
@@ -28,37 +29,32 @@
 #define LIMIT 2           /* the most entries that are reserved at once */
 #endif
 
-/* A slot's word: phase, worker + 1, use. */
+/* What a task's word says. */
 #define FREE 0
 #define READY 1
-#define CLAIMED 2
-#define WORD(phase, worker, use) ((phase) | ((worker) << 2) | ((use) << 4))
-#define PHASE(w) ((w) & 3)
-#define WORKER(w) (((w) >> 2) & 3)
-#define USE(w) (((w) >> 4) & 7)
-/* An entry: slot, use. No task has use 0. */
-#define ENTRY(slot, use) ((slot) | ((use) << 2))
-#define SLOT(e) ((e) & 3)
-#define IS_READY(e) (PHASE(word[SLOT(e)]) == READY && USE(word[SLOT(e)]) == ((e) >> 2))
+#define ENDED 2
+#define CLAIMED 3         /* by worker 0, and so on */
 
-byte word[SLOTS];
-byte contents[SLOTS];                 /* the task there */
+byte word[TASKS];
 byte queue[PLACES];
 byte head, tail;
-byte record[WORKERS * LIMIT], count[WORKERS];
-bool sleepers[WORKERS], called[WORKERS], asleep[WORKERS];
+byte record[WORKERS * LIMIT], tried[WORKERS], count[WORKERS];
+byte bunched, searchers, sleepers;    /* a bit for each worker */
+bool called[WORKERS], asleep[WORKERS];
 bool killed[WORKERS], ended[WORKERS];
-byte busy[WORKERS];                   /* the task it has claimed, + 1 */
+byte busy;                            /* a bit for each worker that is in a task's body */
 bool locked;                          /* the host's lock */
-byte outcome[TASKS], runs[TASKS];
+byte runs[TASKS];
 byte deaths;
 
-#if SLOTS == 1
-#define SOME_READY (PHASE(word[0]) == READY)
-#elif SLOTS == 2
-#define SOME_READY (PHASE(word[0]) == READY || PHASE(word[1]) == READY)
-#elif SLOTS == 3
-#define SOME_READY (PHASE(word[0]) == READY || PHASE(word[1]) == READY || PHASE(word[2]) == READY)
+#define BIT(i) (1 << (i))
+#define ALL (BIT(WORKERS) - 1)
+#if TASKS == 2
+#define SOME_READY (word[0] == READY || word[1] == READY)
+#elif TASKS == 3
+#define SOME_READY (word[0] == READY || word[1] == READY || word[2] == READY)
+#else
+#define SOME_READY (word[0] == READY || word[1] == READY || word[2] == READY || word[3] == READY)
 #endif
 /* When the body of a task may end. */
 #ifdef MEETING
@@ -68,193 +64,276 @@ byte deaths;
 /* It may take for ever as long as there are a task and a worker for it. */
 #define BODY_ENDS(t) (!SOME_READY || ALL_OUT)
 #endif
-#define IS_OUT(i) (busy[i] || ended[i])
+#define IS_OUT(i) ((busy & BIT(i)) || ended[i])
 #if WORKERS == 2
 #define ALL_OUT (IS_OUT(0) && IS_OUT(1))
 #else
 #define ALL_OUT (IS_OUT(0) && IS_OUT(1) && IS_OUT(2))
 #endif
-#define LOCK atomic { !locked -> locked = true }
-#define UNLOCK locked = false
 
-/* Looking through the bits is one step here; sleep.pml takes it apart. */
+/* Calls a sleeper, unless somebody is searching. Looking through the bits and taking one is a step. */
 inline call_worker(c) {
-    atomic {
-        c = 0;
-        do
-        :: c < WORKERS && !sleepers[c] -> c++
-        :: else -> break
-        od;
-        if :: c < WORKERS -> sleepers[c] = false :: else fi
-    }
     if
-    :: c < WORKERS -> atomic { called[c] = true; asleep[c] = false; c = 0 }
-    :: else -> c = 0
+#ifndef CALL_ALWAYS
+    :: searchers
+    :: else ->
+#else
+    :: true ->
+#endif
+        atomic {
+            if
+            :: sleepers & BIT(0) -> c = 0
+            :: sleepers & BIT(1) -> c = 1
+#if WORKERS > 2
+            :: sleepers & BIT(2) -> c = 2
+#endif
+            :: else -> c = WORKERS
+            fi;
+            if :: c < WORKERS -> sleepers = sleepers & (ALL - BIT(c)) :: else fi
+        }
+        if
+        :: atomic { c < WORKERS -> called[c] = true; asleep[c] = false; c = 0 }
+        :: atomic { c == WORKERS -> c = 0 }
+        fi
     fi
 }
 
-/* Claims what entry `e` names, if that is still there. */
+/* Claims task `e`, if that is still there. */
 inline claim(i, e, got) {
     if
-    :: IS_READY(e) ->
-        got = true;
-        word[SLOT(e)] = WORD(CLAIMED, i + 1, USE(word[SLOT(e)]));
-        assert(!busy[i]);
-        busy[i] = contents[SLOT(e)] + 1; runs[busy[i] - 1]++; assert(runs[busy[i] - 1] <= ATTEMPTS)
+    :: word[e] == READY ->
+        got = true; t = e;
+        word[e] = CLAIMED + i; busy = busy | BIT(i); runs[e]++; assert(runs[e] <= ATTEMPTS)
 #ifdef SKIP_ON_FLAG
-    :: IS_READY(e) -> skip    /* the host has set a flag between load and compare-and-swap */
+    :: word[e] == READY -> skip    /* the host has set a flag between load and compare-and-swap */
 #endif
     :: else
     fi
 }
 
-/* Looks at the entries in the records of the others, from the back, one a step. */
-inline look_at_records(i, r, c, found, take) {
-    atomic { r = 0; c = LIMIT }
+inline next_record(m, r) {
     do
-    :: atomic { r < WORKERS && !found ->
-        if
-        :: r == i -> r++
-        :: else ->
-            if :: c > count[r] -> c = count[r] :: else fi;
-            if
-            :: c > 0 && take -> c--; claim(i, record[r * LIMIT + c], found)
-            :: c > 0 && !take -> c--; found = IS_READY(record[r * LIMIT + c])
-            :: else
-            fi;
-            if :: c == 0 -> r++; c = LIMIT :: else fi
-        fi }
-    :: atomic { r == WORKERS || found -> r = 0; c = 0; break }
+    :: r < WORKERS && !(m & BIT(r)) -> r++
+    :: else -> break
     od
 }
+
+/* Looks at what is in the records of those whose bit is set, one entry a step, from the back. */
+inline look_at_records(i, m, r, c, found, take) {
+#if BUNCHABLE || DEATHS
+    atomic { m = bunched; r = 0; c = LIMIT; next_record(m, r) }
+    do
+    :: atomic { r < WORKERS && !found ->
+            if :: c > count[r] -> c = count[r] :: else fi;
+            if
+            :: c > tried[r] && take -> c--; claim(i, record[r * LIMIT + c], found)
+            :: c > tried[r] && !take -> c--; found = (word[record[r * LIMIT + c]] == READY)
+            :: else
+            fi;
+            if :: c <= tried[r] -> r++; c = LIMIT; next_record(m, r) :: else fi
+        }
+    :: atomic { r == WORKERS || found -> r = 0; c = 0; m = 0; break }
+    od
+#else
+    skip
+#endif
+}
+
+/* Whether there is work, as far as workers look. */
+inline look(i, m, r, c, found) {
+    found = (head < tail);
+#if !defined(NO_LOOK_AT_RECORDS) && (BUNCHABLE || DEATHS)
+    if :: !found -> look_at_records(i, m, r, c, found, false) :: else fi
+#endif
+}
+
+inline put_by(i, h, k) {
+    if
+    :: k ->
+        tried[i] = 0; record[i * LIMIT] = queue[h % PLACES];
+        if :: k > 1 -> record[i * LIMIT + 1] = queue[(h + 1) % PLACES] :: else fi;
+#ifdef COUNT_AFTER_HEAD
+        count[i] = 0
+#else
+        count[i] = k
+#endif
+    :: else
+    fi
+}
+
 proctype Worker(byte i) {
-    byte h, k, j, n, r, c;
-    bool got, x;
+    byte h, k, j, n, m, r, c, t;
+    bool got, x, is_bunched;
 begin:
     {
         /* First what its predecessor has left. */
 #ifdef FORGET_RECORD
-        n = 0;
+        atomic { n = 0; is_bunched = true }
 #else
-        n = count[i];
+        atomic { j = tried[i]; n = count[i]; is_bunched = true }
 #endif
         do
-        ::
+        :: atomic { j < n && !got -> claim(i, record[i * LIMIT + j], got); j++ }
+            tried[i] = j
+        :: j == n && !got ->
+            atomic {
+                if :: is_bunched -> bunched = bunched & (ALL - BIT(i)); is_bunched = false :: else fi;
+                /* Nobody looks at it any more: what it says makes no difference, but more states. */
+                for (j : 0 .. LIMIT - 1) { record[i * LIMIT + j] = 0 }
+                tried[i] = 0; count[i] = 0; j = 0; n = 0
+            }
+            /* Anything may be taken out of anybody's record at any time. */
             if
-            :: atomic { j < n -> claim(i, record[i * LIMIT + j], got); j++ }
-            :: atomic { j == n -> h = head; n = 0; j = 0;
-                    if :: tail > h -> if :: k = 1 :: tail - h > 1 && LIMIT > 1 -> k = 2 fi :: else -> k = 0; h = 0 fi }
-                if
-                :: k ->
-#ifdef HEAD_BEFORE_RECORD
-                    atomic { x = (head == h); if :: x -> head = h + k :: else fi }
+            :: true
+            :: atomic { r < WORKERS ->
+                    if :: r = 0 :: r = 1
+#if WORKERS > 2
+                    :: r = 2
 #endif
-                    atomic { count[i] = 0; record[i * LIMIT] = queue[h % PLACES] }
-#ifdef COUNT_AFTER_HEAD
-                    if :: k == 2 -> record[i * LIMIT + 1] = queue[(h + 1) % PLACES] :: else fi;
-#else
-                    atomic { if :: k == 2 -> record[i * LIMIT + 1] = queue[(h + 1) % PLACES] :: else fi; count[i] = k }
-#endif
-#ifndef HEAD_BEFORE_RECORD
-                    atomic { x = (head == h); if :: x -> head = h + k :: else fi }
-#endif
-#ifdef COUNT_AFTER_HEAD
-                    count[i] = k;
-#endif
-                    if
-                    :: x ->
-                        atomic { n = k; x = (k == 2 || tail > h + k); h = 0; k = 0 }
-#ifndef NO_CALL
-                        if :: x -> x = false; call_worker(c) :: else fi
-#else
-                        x = false
-#endif
-                    :: else -> atomic { h = 0; k = 0 }
-                    fi
-                :: else ->
-                    /* Nothing in the queue. What have others put by? */
-                    look_at_records(i, r, c, got, true);
-                    if
-                    :: got
-                    :: else ->
-#ifdef LOOK_BEFORE_ANNOUNCING
-                        x = (head < tail);
-                        if :: !x -> look_at_records(i, r, c, x, false) :: else fi;
-                        atomic { called[i] = false; sleepers[i] = true }
-#else
-                        atomic { called[i] = false; sleepers[i] = true }
-                        x = (head < tail);
-#ifndef NO_LOOK_AT_RECORDS
-                        if :: !x -> look_at_records(i, r, c, x, false) :: else fi;
-#endif
-#endif
-                        if
-                        :: atomic { !x && !called[i] -> asleep[i] = true }
-end1:                       atomic { !asleep[i] -> sleepers[i] = false }
-                        :: atomic { x || called[i] -> sleepers[i] = false; x = false }
-                        fi
-                    fi
-                fi
+                    fi;
+                    if :: tried[r] < count[r] && r != i -> claim(i, record[r * LIMIT + count[r] - 1], got) :: else fi;
+                    r = 0 }
             fi;
             if
             :: got ->
-                atomic {
-                    BODY_ENDS(busy[i] - 1);
-                    h = 0;
-                    do
-                    :: h < SLOTS && word[h] != WORD(CLAIMED, i + 1, USE(word[h])) -> h++
-                    :: else -> break
-                    od;
-                    assert(h < SLOTS && contents[h] == busy[i] - 1 && !outcome[busy[i] - 1]);
-                    outcome[busy[i] - 1] = 1; word[h] = WORD(FREE, 0, USE(word[h]));
-                    busy[i] = 0; got = false; h = 0
-                }
-            :: else
+#ifndef TAKE_SILENTLY
+                look(i, m, r, c, x);
+                if :: x -> x = false; call_worker(c) :: else fi
+#endif
+            :: else ->
+            /* One step: what is copied from an outdated place of the queue comes to nothing, as the head is another by then. */
+            atomic {
+                h = head;
+                if
+                :: tail <= h -> k = 0; h = 0
+                :: tail > h -> k = 1
+                :: tail > h + 1 && LIMIT > 1 && queue[h % PLACES] < BUNCHABLE && queue[(h + 1) % PLACES] < BUNCHABLE -> k = 2
+                fi;
+#ifndef HEAD_BEFORE_RECORD
+                put_by(i, h, k)
+#endif
+            }
+            if
+            :: k ->
+#ifdef HEAD_BEFORE_RECORD
+                atomic { x = (head == h); if :: x -> head = h + k :: else fi }
+                atomic { put_by(i, h, k) }
+#endif
+#ifndef HEAD_BEFORE_RECORD
+                atomic { x = (head == h); if :: x -> head = h + k :: else fi }
+#endif
+#ifdef COUNT_AFTER_HEAD
+                count[i] = k;
+#endif
+                if
+                :: x ->
+                    atomic { x = false; h = 0; n = k; k = 0 }
+                    if
+                    :: n > 1 ->
+#ifndef NO_BIT
+                        atomic { bunched = bunched | BIT(i); is_bunched = true }
+#endif
+#ifndef NO_CALL_FOR_BUNCH
+                        x = true
+#endif
+                    :: else -> 
+#ifndef NO_CHAIN
+                        look(i, m, r, c, x)
+#endif
+                    fi;
+                    if :: x -> x = false; call_worker(c) :: else fi
+                :: else -> atomic { h = 0; k = 0 }
+                fi
+            :: else ->
+                /* Nothing in the queue. What have others put by? */
+                look_at_records(i, m, r, c, got, true);
+                if
+                :: got ->
+#ifndef TAKE_SILENTLY
+                    look(i, m, r, c, x);
+                    if :: x -> x = false; call_worker(c) :: else fi
+#endif
+                :: else ->
+                    /* Searching may end at any time, with something found or not. */
+                    if
+                    :: true
+                    :: searchers = searchers | BIT(i);
+                        if
+#ifdef SEARCH_AND_SLEEP
+                        :: true
+#else
+                        :: searchers = searchers & (ALL - BIT(i))
+#endif
+                        fi
+                    fi;
+#ifdef LOOK_BEFORE_ANNOUNCING
+                    look(i, m, r, c, x);
+                    atomic { called[i] = false; sleepers = sleepers | BIT(i) }
+#else
+                    atomic { called[i] = false; sleepers = sleepers | BIT(i) }
+                    look(i, m, r, c, x);
+#endif
+#ifdef SEARCH_AND_SLEEP
+                    searchers = searchers & (ALL - BIT(i));
+#endif
+                    if
+                    :: atomic { !x && !called[i] -> asleep[i] = true }
+end1:                   atomic { !asleep[i] -> sleepers = sleepers & (ALL - BIT(i)); called[i] = false }
+                    :: atomic { x || called[i] -> sleepers = sleepers & (ALL - BIT(i)); called[i] = false; x = false }
+                    fi
+                fi
             fi
+            fi
+        :: got ->
+            atomic { BODY_ENDS(t); assert(word[t] == CLAIMED + i); word[t] = ENDED; busy = busy & (ALL - BIT(i)); got = false; t = 0 }
         od
-    } unless { killed[i] }
-    atomic { asleep[i] = false; ended[i] = true; h = 0; k = 0; j = 0; n = 0; r = 0; c = 0; got = false; x = false }
+    }
+#if DEATHS
+    unless { killed[i] }
+    atomic {
+        asleep[i] = false; ended[i] = true; busy = busy & (ALL - BIT(i));
+        h = 0; k = 0; j = 0; n = 0; m = 0; r = 0; c = 0; t = 0; got = false; x = false; is_bunched = false
+    }
 end2: atomic { !ended[i] -> goto begin }
+#endif
 }
 
 active proctype Publisher() {
     byte t, n, j, c;
     do
     :: atomic { t < TASKS -> n = (t == 0 -> BATCH : 1) }
-        /* Slots for all, and places. */
-        atomic { PHASE(word[t % SLOTS]) == FREE && PHASE(word[(t + n - 1) % SLOTS]) == FREE && !locked && tail + n - head <= PLACES -> locked = true }
-        atomic {
-            for (j : 0 .. n - 1) { contents[(t + j) % SLOTS] = t + j; word[(t + j) % SLOTS] = WORD(READY, 0, (t + j) / SLOTS + 1) }
-            j = 0
-        }
+        /* Places for all. Entries of tasks that are no longer there are passed by. */
+        do
+        :: atomic { !locked && tail + n - head <= PLACES -> locked = true; break }
+        :: atomic { !locked && tail + n - head > PLACES && head < tail && word[queue[head % PLACES]] != READY -> head++ }
+        od;
+        atomic { for (j : t .. t + n - 1) { word[j] = READY } j = 0 }
 #ifdef TAIL_BEFORE_ENTRIES
         tail = tail + n;
-        atomic { for (j : 0 .. n - 1) { queue[(tail - n + j) % PLACES] = ENTRY((t + j) % SLOTS, (t + j) / SLOTS + 1) } j = 0 }
+        atomic { for (j : 0 .. n - 1) { queue[(tail - n + j) % PLACES] = t + j } j = 0 }
 #else
-        atomic { for (j : 0 .. n - 1) { queue[(tail + j) % PLACES] = ENTRY((t + j) % SLOTS, (t + j) / SLOTS + 1) } j = 0 }
+        atomic { for (j : 0 .. n - 1) { queue[(tail + j) % PLACES] = t + j } j = 0 }
         tail = tail + n;
 #endif
-        atomic { locked = false; t = t + n }
-#ifdef PUBLISHER_CALLS_ONE
-        n = 1;
-#endif
-        do
-        :: n > 0 -> n--; call_worker(c)
-        :: n == 0 -> break
-        od
+        atomic { locked = false; t = t + n; n = 0 }
+        call_worker(c)
     :: t == TASKS -> break
     od;
-    outcome[0] && outcome[1] && outcome[TASKS - 2] && outcome[TASKS - 1]
+    word[0] == ENDED && word[1] == ENDED && word[TASKS - 2] == ENDED && word[TASKS - 1] == ENDED
 }
 
-active proctype Supervisor() {
-    byte i, s, c;
+init {
     atomic {
         run Worker(0); run Worker(1);
 #if WORKERS > 2
         run Worker(2)
 #endif
     }
+}
+
+#if DEATHS
+active proctype Supervisor() {
+    byte i, s, c;
 end:
     do
     :: atomic {
@@ -267,39 +346,42 @@ end:
         fi;
         /* One task at most is its: the one it had claimed. */
         do
-        :: s < SLOTS && (PHASE(word[s]) != CLAIMED || WORKER(word[s]) != i + 1) -> s++
+        :: s < TASKS && word[s] != CLAIMED + i -> s++
         :: else -> break
-        od;
-        assert(busy[i] == (s < SLOTS -> contents[s] + 1 : 0)); busy[i] = 0
+        od
         }
         if
-        :: s == SLOTS
-        :: s < SLOTS && runs[contents[s]] < ATTEMPTS ->
-            LOCK;
-            word[s] = WORD(READY, 0, USE(word[s]));
+        :: s == TASKS
+        :: s < TASKS ->
+            atomic { !locked -> locked = true }
             if
-            :: tail - head < PLACES -> queue[tail % PLACES] = ENTRY(s, USE(word[s])); tail++; UNLOCK; call_worker(c)
-            :: else ->
-                UNLOCK;
-                atomic { if :: PHASE(word[s]) == READY -> outcome[contents[s]] = 2; word[s] = WORD(FREE, 0, USE(word[s])) :: else fi }
+            :: runs[s] < ATTEMPTS && tail - head < PLACES ->
+                word[s] = READY; queue[tail % PLACES] = s; tail++; locked = false; call_worker(c)
+            :: else -> atomic { word[s] = ENDED; locked = false }
             fi
-        :: s < SLOTS && runs[contents[s]] == ATTEMPTS ->
-            atomic { assert(!outcome[contents[s]]); outcome[contents[s]] = 2; word[s] = WORD(FREE, 0, USE(word[s])) }
         fi;
-        atomic {
-            sleepers[i] = false;
-#ifdef RECALL_BY_QUEUE
-            for (s : 0 .. WORKERS - 1) { if :: !sleepers[s] -> called[s] = true; asleep[s] = false :: else fi }
-#elif !defined(NO_RECALL)
-            for (s : 0 .. WORKERS - 1) { called[s] = true; asleep[s] = false }
+        s = 0;
+#ifndef FORGET_SEARCHER
+        searchers = searchers & (ALL - BIT(i));
 #endif
-            s = 0
-        }
-#ifdef RECALL_BY_QUEUE
-        if :: head < tail -> call_worker(c) :: else fi;
+#ifndef FORGET_SLEEPER
+        sleepers = sleepers & (ALL - BIT(i));
+#endif
+#ifndef RECORD_WAITS
+        /* Whatever it has reserved, others may take. */
+        bunched = bunched | BIT(i);
+#endif
+#ifdef RECALL_ONE
+        call_worker(c);
+#elif !defined(NO_RECALL)
+        atomic { for (s : 0 .. WORKERS - 1) { called[s] = true; asleep[s] = false } s = 0 }
 #endif
         /* A successor, or none. */
+#ifdef RECORD_WAITS
+        atomic { killed[i] = false; ended[i] = false; i = 0 }
+#else
         atomic { killed[i] = false; if :: ended[i] = false :: skip fi; i = 0 }
+#endif
     od
 }
 
@@ -307,6 +389,14 @@ end:
 active proctype Killer() {
 end:
     do
-    :: atomic { deaths < DEATHS -> deaths++; if :: !ended[0] -> killed[0] = true :: !ended[1] -> killed[1] = true fi }
+    :: atomic { deaths < DEATHS -> deaths++;
+        if
+        :: !ended[0] -> killed[0] = true
+        :: !ended[1] -> killed[1] = true
+#if WORKERS > 2
+        :: !ended[2] -> killed[2] = true
+#endif
+        fi }
     od
 }
+#endif
