@@ -21,8 +21,7 @@ final class CompletionStream<R: Sendable>: @unchecked Sendable {
     private let changes: FutexWord = .makeFutexWord()
     private var sleepers: [@Sendable () -> Void] = []
 
-    init<A>(_ inputs: some Sequence<A>, buffer: Int, cancelsRest: Bool = true, submit: @escaping (A) -> Future<R>)
-    {
+    init<A>(_ inputs: some Sequence<A>, buffer: Int, cancelsRest: Bool = true, submit: @escaping (A) -> Future<R>) {
         var iterator = inputs.makeIterator()
         pull = { iterator.next().map(submit) }
         self.buffer = max(1, buffer)

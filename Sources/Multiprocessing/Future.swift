@@ -11,8 +11,9 @@ public import WorkerSupervision
 public final class Future<Output: Sendable>: Sendable {
     @usableFromInline let core: TaskCore
     @usableFromInline let decode: @Sendable (Outcome) throws -> Output
-    /// The result, decoded once: decoding runs the user's code, so that no lock is held meanwhile, and the first of two threads that do it stores theirs.
-    @exclusivity(unchecked) @usableFromInline nonisolated(unsafe) var decodedValue: Result<Output, any Error>?  // written in the state `storing`, read in `decoded`
+    /// The result, decoded once: decoding runs the user's code, so that no lock is held meanwhile, and the first of two threads that do it stores theirs. It is
+    /// written in the state `storing`, and read in `decoded`.
+    @exclusivity(unchecked) @usableFromInline nonisolated(unsafe) var decodedValue: Result<Output, any Error>?
     @usableFromInline let decodedState = Atomic<UInt8>(0)
     @inlinable static var storing: UInt8 { 1 }
     @inlinable static var decoded: UInt8 { 2 }

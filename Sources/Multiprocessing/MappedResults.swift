@@ -31,7 +31,9 @@ final class MappedResults<R> {
 
     @inlinable @inline(never)
     func grow() {
-        let (larger, flags) = (UnsafeMutablePointer<R>.allocate(capacity: 2 * capacity), UnsafeMutablePointer<Bool>.allocate(capacity: 2 * capacity))
+        let (larger, flags) = (
+            UnsafeMutablePointer<R>.allocate(capacity: 2 * capacity), UnsafeMutablePointer<Bool>.allocate(capacity: 2 * capacity)
+        )
         for number in 0..<count where isThere[number] { (larger + number).moveInitialize(from: values + number, count: 1) }
         flags.moveInitialize(from: isThere, count: count)
         values.deallocate()

@@ -22,7 +22,8 @@ public struct Results<R: Sendable>: Sendable {
             return .inInputOrder(
                 try OrderedResults(
                     inputs, buffer: buffer, UnaryInvocation(function), in: pool,
-                    encode: { try UnaryInvocation<A, R>.encodeArguments($0, to: $1) }, decode: { try UnaryInvocation<A, R>.decodeOutput(from: &$0) }))
+                    encode: { try UnaryInvocation<A, R>.encodeArguments($0, to: $1) },
+                    decode: { try UnaryInvocation<A, R>.decodeOutput(from: &$0) }))
         }
         do {
             state = ResultsState(try make(), deadline, timeout)

@@ -189,8 +189,12 @@ struct PoolBlock: @unchecked Sendable {
     @inline(__always)
     func place(_ parts: PayloadParts, _ i: Int) -> PayloadPlace { (slot(i) + parts.place).load(as: PayloadPlace.self) }
     @inline(__always)
-    func setPlace(_ place: PayloadPlace, _ parts: PayloadParts, _ i: Int) { (slot(i) + parts.place).storeBytes(of: place, as: PayloadPlace.self) }
-    func blockBytes(_ parts: PayloadParts, _ i: Int) -> UnsafeMutablePointer<Int> { (slot(i) + parts.bytes).assumingMemoryBound(to: Int.self) }
+    func setPlace(_ place: PayloadPlace, _ parts: PayloadParts, _ i: Int) {
+        (slot(i) + parts.place).storeBytes(of: place, as: PayloadPlace.self)
+    }
+    func blockBytes(_ parts: PayloadParts, _ i: Int) -> UnsafeMutablePointer<Int> {
+        (slot(i) + parts.bytes).assumingMemoryBound(to: Int.self)
+    }
 
     /// The bytes of a slot's arguments or result, wherever they are.
     @inline(__always)

@@ -73,7 +73,9 @@ struct PoolWorker {
 
     /// Waits for a task; nil when the worker is to leave.
     @inline(__always)
-    private mutating func nextTask(atMost limit: Int) -> ClaimedTask? { pool.claimReserved(&reserved, for: index) ?? findTask(atMost: limit) }
+    private mutating func nextTask(atMost limit: Int) -> ClaimedTask? {
+        pool.claimReserved(&reserved, for: index) ?? findTask(atMost: limit)
+    }
 
     @inline(never)
     private mutating func findTask(atMost limit: Int) -> ClaimedTask? {
@@ -114,9 +116,9 @@ struct PoolWorker {
     /// Looks for work for a while, if that keeps no other process from a processor. Returns whether there may be some.
     private func spin() -> Bool {
         guard header.spinNanoseconds > 0, isSpinningFree else { return false }
-        pool.setSearching(index, true)
-        // From here on it is for this worker to find what is published, and then to call others if there is more.
-        defer { pool.setSearching(index, false) }
+        // From here on it is for this worker to find what is published, and then to call others if there is more. (Where there are no others, nobody asks.)
+        if pool.workers > 1 { pool.setSearching(index, true) }
+        defer { if pool.workers > 1 { pool.setSearching(index, false) } }
         let end = monotonicNow() + header.spinNanoseconds
         repeat {
             for _ in 0..<64 {

@@ -191,20 +191,28 @@ package final class TaskCore: TaskOwner, @unchecked Sendable {
 
 /// A thread's waiting on its processor, for as long as that is right.
 struct Spinning {
-    private let end: Deadline
+    private unowned(unsafe) let pool: WorkerPool?
+    private var end = Deadline.never
     private var turns = 0
 
-    init(in pool: WorkerPool?) { end = pool?.spinEnd() ?? Deadline(instant: 0) }
+    /// - Parameter pool: says how long; must outlive this.
+    init(in pool: WorkerPool?) { self.pool = pool }
 
     /// Lets a moment pass; false when it has been long enough.
     @inline(__always)
     mutating func pause() -> Bool {
-        guard end.instant > 0 else { return false }
         turns += 1
-        // A look at the clock costs as much as some pauses.
-        if turns % 32 == 0, Deadline.now > end { return false }
+        // A look at the clock costs as much as some pauses: the answer may be there before the first one.
+        if turns % 32 == 1, isOver() { return false }
         spinPause()
         return true
+    }
+
+    private mutating func isOver() -> Bool {
+        guard let pool, pool.mayEverSpin else { return true }
+        if turns == 1 { return false }
+        if end.isNever { end = pool.spinEnd() }
+        return Deadline.now > end
     }
 }
 

@@ -82,7 +82,7 @@ extension PoolBlock {
                 if !QueueEntry(rawValue: entry).isBunchable { break }
             }
             // Before the head moves: entries that only this worker knows would die with it.
-            progress(worker).pointee.store(UInt64(count) << 32, ordering: .sequentiallyConsistent)
+            progress(worker).pointee.store(UInt64(count) << 32, ordering: .releasing)
             // The entries were there to be copied as long as the head is where it was.
             if head.pointee.compareExchange(
                 expected: position, desired: position &+ UInt64(count), ordering: .sequentiallyConsistent
@@ -181,7 +181,9 @@ extension PoolBlock {
     @inline(__always)
     func callWorker() {
         for i in 0..<(workers + 63) / 64 where searchers(i).pointee.load(ordering: .sequentiallyConsistent) != 0 { return }
-        for i in 0..<(workers + 63) / 64 where sleepers(i).pointee.load(ordering: .sequentiallyConsistent) != 0 { if wakeSleeper(i) { return } }
+        for i in 0..<(workers + 63) / 64 where sleepers(i).pointee.load(ordering: .sequentiallyConsistent) != 0 {
+            if wakeSleeper(i) { return }
+        }
     }
 
     /// How long after a worker was woken another one is not. A wake-up takes about as long as this; tasks may take much less, and each of them would wake a worker

@@ -1,8 +1,8 @@
 public import BinaryCoding
 import SharedState
 import Synchronization
-package import SystemLayer
-public import WorkTransfer
+import SystemLayer
+package import WorkTransfer
 
 /// Many calls of one function: submitted and collected in bulk, with no object for each of them.
 ///
@@ -11,46 +11,46 @@ public import WorkTransfer
 package final class TaskRun: TaskOwner, @unchecked Sendable {
     // Unchecked: everything is the using thread's, but for `strays` and `listeners`, which `lock` guards.
     let pool: WorkerPool
-    @exclusivity(unchecked) private var function: FunctionPlace
+    @exclusivity(unchecked) var function: FunctionPlace
     private let writer: SlotByteWriter
 
     /// Calls that have not been given out, at their number modulo the array's size: those from `oldest` to `newest`.
-    private let entries: UnsafeMutablePointer<Entry>
-    private let mask: Int
-    @exclusivity(unchecked) private var oldest = 0
-    @exclusivity(unchecked) private var newest = 0
+    let entries: UnsafeMutablePointer<Entry>
+    let mask: Int
+    @exclusivity(unchecked) var oldest = 0
+    @exclusivity(unchecked) var newest = 0
     /// Calls from before `oldest` that have not ended, while hundreds after them have: they must not keep others waiting.
-    @exclusivity(unchecked) private var stragglers: [(number: Int, entry: Entry)] = []
-    @exclusivity(unchecked) private var live = 0
+    @exclusivity(unchecked) var stragglers: [(number: Int, entry: Entry)] = []
+    @exclusivity(unchecked) var live = 0
     /// The calls from here on have been submitted, and not been published yet.
-    @exclusivity(unchecked) private var unpublished = 0
+    @exclusivity(unchecked) var unpublished = 0
     @exclusivity(unchecked) private var publishAt = 1
     /// Slots of this run that hold no task.
-    @exclusivity(unchecked) private var free: [Int32] = []
+    @exclusivity(unchecked) var free: [Int32] = []
     /// Where ``nextFinished()`` looks next; -1: among the stragglers.
     @exclusivity(unchecked) private var cursor = -1
     /// Calls collected since the pool was told.
-    @exclusivity(unchecked) private var collected = 0
+    @exclusivity(unchecked) var collected = 0
     private let scratch: UnsafeMutableRawBufferPointer
     /// That of the call given out last, when it is no short result.
     private var outcome: Outcome?
 
-    private let lock = HostLock()
+    let lock = HostLock()
     /// What calls came to that were ended by others: other threads that needed their slots, the supervisor, whoever ended the pool.
-    private var strays: [Int: Outcome] = [:]
+    var strays: [Int: Outcome] = [:]
     private let strayCount = Atomic<Int>(0)
     /// Counts strays, and is slept on.
-    private let changes: FutexWord = .makeFutexWord()
-    private var listeners: [Int: @Sendable () -> Void] = [:]
+    let changes: FutexWord = .makeFutexWord()
+    var listeners: [Int: @Sendable () -> Void] = [:]
 
-    private struct Entry: BitwiseCopyable {
+    struct Entry: BitwiseCopyable {
         var slot: Int32 = 0
         /// 0 when it has been given out.
         var use: UInt32 = 0
     }
 
     /// How many calls are published at once, when there are many.
-    private static let mostAtOnce = 64
+    static let mostAtOnce = 64
     /// How far behind the calls that have ended one that has not is looked at among them.
     private static let mostOutOfOrder = 256
 
@@ -341,7 +341,7 @@ package final class TaskRun: TaskOwner, @unchecked Sendable {
 
     /// Where a call is that has been published and not been given out.
     @inline(__always)
-    private func entry(_ number: Int) -> Entry? {
+    func entry(_ number: Int) -> Entry? {
         if number < oldest { return stragglers.first { $0.number == number }?.entry }
         let entry = entries[number & mask]
         return entry.use == 0 ? nil : entry
@@ -353,105 +353,6 @@ package final class TaskRun: TaskOwner, @unchecked Sendable {
         entries[number & mask].use = 0
         while oldest < unpublished, entries[oldest & mask].use == 0 { oldest += 1 }
         if cursor >= 0, cursor < oldest { cursor = oldest }
-    }
-
-    // MARK: Waiting
-
-    /// Waits until it is worth while to collect and to submit more: some calls have ended, and workers are about to run out of others.
-    @usableFromInline
-    package func waitForRoom() {
-        returnSlots(keeping: Self.mostAtOnce)
-        var spinning = Spinning(in: pool)
-        while pool.block.queueLength > pool.block.callBelow, spinning.pause() {}
-        pool.waitForProgress { pool.block.queueLength <= pool.block.callBelow && hasFinished }
-    }
-
-    /// Whether there is a call to be collected.
-    private var hasFinished: Bool {
-        if stragglers.contains(where: { phase($0.entry) == .value }) { return true }
-        var waiting = 0
-        var number = oldest
-        while number < unpublished, waiting < Self.mostAtOnce {
-            let entry = entries[number & mask]
-            number += 1
-            guard entry.use != 0 else { continue }
-            switch phase(entry) {
-            case .value: return true
-            case .ready: waiting += 1
-            default: break
-            }
-        }
-        return false
-    }
-
-    /// The phase of a call: ready, claimed, or value for whatever ends it.
-    private func phase(_ entry: Entry) -> SlotWord.Phase {
-        let word = pool.block.load(Int(entry.slot))
-        if word.use != entry.use { return .value }
-        return word.phase == .ready || word.phase == .claimed ? word.phase : .value
-    }
-
-    /// Waits until the call that was submitted last may have ended.
-    @usableFromInline
-    package func waitForLast() {
-        returnSlots()
-        var number = newest - 1
-        while number >= oldest, entries[number & mask].use == 0 { number -= 1 }
-        if number < oldest { number = stragglers.last?.number ?? number }
-        if let waiter = waiter(for: number) { _ = wait(for: waiter, until: .never) }
-    }
-
-    /// What any thread needs to wait for a certain call, beside others that use the run.
-    package struct Waiter: Sendable {
-        let run: TaskRun
-        let number: Int
-        let slot: Int
-        let use: UInt32
-        /// What `changes` was when the call had not ended.
-        let seen: UInt32
-
-        /// Waits until the call may have ended.
-        /// - Returns: false when `deadline` passes first.
-        package func wait(until deadline: Deadline) -> Bool { run.wait(for: self, until: deadline) }
-
-        /// Has `listener` called once when the call has ended, perhaps at once, on whichever thread notices.
-        package func whenEnded(_ listener: @escaping @Sendable () -> Void) { run.whenEnded(self, listener) }
-    }
-
-    /// How to wait for a call; nil when it has been given out.
-    package func waiter(for number: Int) -> Waiter? {
-        let seen = changes.pointee.load(ordering: .sequentiallyConsistent)
-        return entry(number).map { Waiter(run: self, number: number, slot: Int($0.slot), use: $0.use, seen: seen) }
-    }
-
-    private func wait(for waiter: Waiter, until deadline: Deadline) -> Bool {
-        var spinning = Spinning(in: pool)
-        while true {
-            let word = pool.block.load(waiter.slot)
-            if word.use == waiter.use, word.phase == .ready || word.phase == .claimed {
-                if spinning.pause() { continue }
-                guard let announced = pool.announceSleep(on: waiter.slot, waiter.use) else { continue }
-                if pool.block.futex(waiter.slot).wait(while: announced, until: deadline) { continue }
-                return false
-            }
-            if word.use == waiter.use, word.isFinished { return true }
-            // Somebody else has it in hand, and will say so.
-            if lock.withLock({ strays[waiter.number] != nil }) { return true }
-            return changes.wait(while: waiter.seen, until: deadline)
-        }
-    }
-
-    private func whenEnded(_ waiter: Waiter, _ listener: @escaping @Sendable () -> Void) {
-        let isEnded = lock.withLock {
-            if strays[waiter.number] != nil { return true }
-            listeners[waiter.number] = listener
-            return false
-        }
-        if isEnded { return listener() }
-        pool.supervise(waiter.slot, waiter.use)
-        // It may have been given out to another before the listener was there: then its slot is free, or another call's. Who hears of it too early looks again.
-        let word = pool.block.load(waiter.slot)
-        if word.use != waiter.use || (word.phase != .ready && word.phase != .claimed) { callListener(waiter.number) }
     }
 
     // MARK: What others do
@@ -476,7 +377,7 @@ package final class TaskRun: TaskOwner, @unchecked Sendable {
         callListener(number)
     }
 
-    private func callListener(_ number: Int) { lock.withLock { listeners.removeValue(forKey: number) }?() }
+    func callListener(_ number: Int) { lock.withLock { listeners.removeValue(forKey: number) }?() }
 
     private func takeStray(_ number: Int) -> Outcome? {
         guard strayCount.load(ordering: .acquiring) > 0 else { return nil }
@@ -500,47 +401,5 @@ package final class TaskRun: TaskOwner, @unchecked Sendable {
             if number < first || !pool.giveUp(slot, use, CancellationError(), running: false) { pool.supervise(slot, use) }
         }
         returnSlots()
-    }
-}
-
-extension WorkerPool {
-    /// Calls a function, and waits for what comes of it, by a run that is used again and again: nothing is allocated for the call.
-    /// - Parameter take: gets the result's bytes, or the outcome where that is no short result.
-    @usableFromInline
-    package func call(
-        _ key: FunctionKey?, _ invocation: () -> ErasedInvocation, _ encodeArguments: (ByteWriter) throws -> Void,
-        _ take: (_ result: UnsafeRawBufferPointer, _ outcome: Outcome?) throws -> Void
-    ) throws {
-        try checkHost()
-        let function = FunctionPlace(try FunctionCatalog.entry(for: key, in: arena) { invocation().invocation })
-        let run = spareRun.take() ?? TaskRun(function, window: 1, in: self)
-        defer {
-            spareRun.give(run)?.returnSlots()
-            // Its slot and it would keep a pool alive that has ended.
-            if isClosing.load(ordering: .sequentiallyConsistent) { spareRun.take()?.returnSlots() }
-        }
-        let finished = try run.callAndWait(function, encodeArguments)
-        try take(finished.bytes, finished.hasOutcome ? run.takeOutcome() : nil)
-    }
-}
-
-extension TaskRun {
-    fileprivate func callAndWait(_ function: FunctionPlace, _ encodeArguments: (ByteWriter) throws -> Void) throws -> Finished {
-        self.function = function
-        do {
-            if let error = try submit(publishesAtOnce: true, encodeArguments) { throw error }
-        } catch {
-            withdraw()
-            throw error
-        }
-        let number = newest - 1
-        while true {
-            if let finished = takeIfFinished(number) {
-                pool.countEnded(collected)
-                collected = 0
-                return finished
-            }
-            _ = waiter(for: number)?.wait(until: .never)
-        }
     }
 }

@@ -116,7 +116,8 @@ extension WorkerPool {
                 next = min(next, end)
             } else {
                 _ = giveUp(
-                    slot, word.use, TaskTimeout("The task ran for longer than the pool's taskTimeout of \(timeout), and its worker was ended."))
+                    slot, word.use,
+                    TaskTimeout("The task ran for longer than the pool's taskTimeout of \(timeout), and its worker was ended."))
             }
         }
         return isBusy ? next : .never

@@ -245,6 +245,9 @@ package final class WorkerPool: @unchecked Sendable {
         return use
     }
 
+    /// Whether threads that wait ever keep their processor.
+    var mayEverSpin: Bool { spinning.nanoseconds > 0 }
+
     /// Until when a thread that waits may keep its processor.
     func spinEnd() -> Deadline {
         guard spinning.nanoseconds > 0, spinning.processors == .max || RunnableProcesses.count(in: arena) <= spinning.processors else {
