@@ -17,12 +17,23 @@ extension PoolBlock {
     // MARK: The queue
 
     /// How many entries can be appended now. One thread of the host at a time.
-    func room(atLeast wanted: Int) -> Int {
+    /// - Parameter knownHead: where the head has been seen. It is only looked up when that does not suffice: its line is the workers'.
+    @inline(__always)
+    func room(atLeast wanted: Int, _ knownHead: inout UInt64) -> Int {
         let position = tail.pointee.load(ordering: .relaxed)
-        let room = 2 * slots - Int(position &- head.pointee.load(ordering: .acquiring))
-        if room >= wanted { return room }
-        skipTaken()
-        return 2 * slots - Int(position &- head.pointee.load(ordering: .acquiring))
+        let room = 2 * slots - Int(position &- knownHead)
+        return room >= wanted ? room : makeRoom(atLeast: wanted, &knownHead)
+    }
+
+    @inline(never)
+    private func makeRoom(atLeast wanted: Int, _ knownHead: inout UInt64) -> Int {
+        let position = tail.pointee.load(ordering: .relaxed)
+        knownHead = head.pointee.load(ordering: .acquiring)
+        if 2 * slots - Int(position &- knownHead) < wanted {
+            skipTaken()
+            knownHead = head.pointee.load(ordering: .acquiring)
+        }
+        return 2 * slots - Int(position &- knownHead)
     }
 
     /// Puts an entry behind the tail, `ahead` places away, where there must be room; ``publish(_:)`` makes it count. One thread of the host at a time.
@@ -100,12 +111,16 @@ extension PoolBlock {
     @inline(__always)
     func claim(_ entry: QueueEntry, for worker: Int) -> ClaimedTask? {
         let slot = entry.slot
+        // What it most likely is: a look beforehand would fetch the line twice, once to read and once to write.
+        var current = SlotWord(.ready, use: entry.use)
         while true {
-            let current = load(slot)
-            guard current.phase == .ready, current.use == entry.use else { return nil }
             let claimed = current.claimed(by: worker)
-            // It fails when another was faster, and when a waiter has set its flag meanwhile.
-            if move(slot, from: current, to: claimed) { return ClaimedTask(slot: slot, word: claimed) }
+            let (exchanged, original) = word(slot).pointee.compareExchange(
+                expected: current.rawValue, desired: claimed.rawValue, ordering: .sequentiallyConsistent)
+            if exchanged { return ClaimedTask(slot: slot, word: claimed) }
+            // Another was faster, or somebody has set a flag.
+            current = SlotWord(rawValue: original)
+            guard current.phase == .ready, current.use == entry.use else { return nil }
         }
     }
 

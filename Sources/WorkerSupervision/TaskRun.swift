@@ -154,7 +154,7 @@ package final class TaskRun: TaskOwner, @unchecked Sendable {
             let block = pool.block
             let published: Int = try pool.lock.withLock {
                 if let refusal = pool.phase.refusal { throw refusal }
-                let room = min(count, block.room(atLeast: count))
+                let room = min(count, block.room(atLeast: count, &pool.knownHead))
                 for i in 0..<room {
                     let place = (unpublished + i) & mask
                     let slot = Int(entries[place].slot)
@@ -168,7 +168,9 @@ package final class TaskRun: TaskOwner, @unchecked Sendable {
                 return room
             }
             unpublished += published
-            if published < count { pool.waitForProgress { pool.lock.withLock { pool.phase.refusal != nil || block.room(atLeast: 1) > 0 } } }
+            if published < count {
+                pool.waitForProgress { pool.lock.withLock { pool.phase.refusal != nil || block.room(atLeast: 1, &pool.knownHead) > 0 } }
+            }
         }
         if pool.configuration.taskTimeout != nil { pool.block.callSupervisor() }
     }

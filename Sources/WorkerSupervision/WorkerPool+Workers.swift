@@ -207,7 +207,7 @@ extension WorkerPool {
     private func retry(_ slot: Int, _ word: SlotWord) -> Bool {
         guard case .retry(let attempts) = configuration.onWorkerDeath else { return false }
         let again = lock.withLock {
-            guard records[slot].attempts < attempts, !isTerminated, block.room(atLeast: 1) > 0 else { return false }
+            guard records[slot].attempts < attempts, !isTerminated, block.room(atLeast: 1, &knownHead) > 0 else { return false }
             block.claimedAt(slot).pointee.store(0, ordering: .relaxed)
             records[slot].attempts += 1
             guard block.move(slot, from: word, to: word.retried) else { return false }

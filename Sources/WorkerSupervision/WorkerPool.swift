@@ -25,18 +25,20 @@ package final class WorkerPool: @unchecked Sendable {
     /// Held while the queue's tail moves, and while slots are taken and given back.
     let lock = HostLock()
     /// Slots that hold nothing, the one used last at the end.
-    var freeSlots: [Int] = []
+    @exclusivity(unchecked) var freeSlots: [Int] = []
     /// Slots that have ever been used are those below.
-    var usedSlots = 0
+    @exclusivity(unchecked) var usedSlots = 0
     let records: UnsafeMutablePointer<SlotRecord>
     /// Tasks without an outcome.
     private let outstanding = Atomic<Int>(0)
     /// Whether no more work is taken.
     let isClosing = Atomic<Bool>(false)
+    /// Where the head of the queue has been seen.
+    @exclusivity(unchecked) var knownHead: UInt64 = 0
     /// When a thread of this process last woke a worker.
-    var lastCall: UInt64 = 0
+    @exclusivity(unchecked) var lastCall: UInt64 = 0
     var workers: [WorkerRecord]
-    var phase = Phase.open
+    @exclusivity(unchecked) var phase = Phase.open
     var events: [Event] = []
     /// Tasks that are to end by a certain time.
     var deadlines: [(deadline: Deadline, task: TaskCore, error: TaskTimeout)] = []
@@ -206,7 +208,7 @@ package final class WorkerPool: @unchecked Sendable {
                     freeSlots.append(slot)
                     throw refusal
                 }
-                guard block.room(atLeast: 1) > 0 else { return false }
+                guard block.room(atLeast: 1, &knownHead) > 0 else { return false }
                 task.use = makeReady(slot, flags: isSupervised ? SlotWord.supervised : 0)
                 block.enqueue(slot, use: task.use, ahead: 0)
                 block.publish(1)
@@ -219,7 +221,7 @@ package final class WorkerPool: @unchecked Sendable {
             }
             if published { break }
             // Not only for an end: the last one may have come between the attempt and here.
-            waitForProgress { lock.withLock { phase.refusal != nil || block.room(atLeast: 1) > 0 } || drainFinished() }
+            waitForProgress { lock.withLock { phase.refusal != nil || block.room(atLeast: 1, &knownHead) > 0 } || drainFinished() }
         }
         if deadline != nil || configuration.taskTimeout != nil { block.callSupervisor() }
     }
