@@ -80,6 +80,7 @@ struct PoolWorker {
     @inline(never)
     private mutating func findTask(atMost limit: Int) -> ClaimedTask? {
         while true {
+            if !sent.isEmpty { forgetTaken() }
             if isBunched { pool.setBunched(index, false) }
             isBunched = false
             if let task = relieve() { return task }
@@ -98,7 +99,7 @@ struct PoolWorker {
             if pool.leave.pointee.load(ordering: .acquiring) != 0 { return nil }
             if spin() { continue }
             RunnableProcesses.remove(launch.identity, in: pool.arena)
-            pool.sleep(index) { pool.hasWork || pool.leave.pointee.load(ordering: .sequentiallyConsistent) != 0 }
+            pool.sleep(index) { pool.hasWork || isAnySentTaken || pool.leave.pointee.load(ordering: .sequentiallyConsistent) != 0 }
             RunnableProcesses.add(launch.identity, in: pool.arena)
         }
     }
@@ -167,10 +168,14 @@ struct PoolWorker {
     /// Lets go of what the host holds by now: while it is taking a result out, this process still must.
     private mutating func forgetTaken() {
         let pool = pool
-        sent.removeAll { sent in
-            let word = pool.load(sent.task.slot)
-            return word != sent.task.word && word != sent.task.word.moved(to: .draining)
-        }
+        sent.removeAll { Self.isTaken($0.task, in: pool) }
+    }
+
+    private var isAnySentTaken: Bool { sent.contains { Self.isTaken($0.task, in: pool) } }
+
+    private static func isTaken(_ task: ClaimedTask, in pool: PoolBlock) -> Bool {
+        let word = pool.load(task.slot)
+        return word != task.word && word != task.word.moved(to: .draining)
     }
 
     @inline(__always)

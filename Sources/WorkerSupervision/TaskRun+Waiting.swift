@@ -41,6 +41,8 @@ extension TaskRun {
     @usableFromInline
     package func waitForLast() {
         returnSlots()
+        // It may end before others that are in front of it, and is to be found then.
+        scanLimit = .max
         var number = newest - 1
         while number >= oldest, entries[number & mask].use == 0 { number -= 1 }
         if number < oldest { number = stragglers.last?.number ?? number }

@@ -29,6 +29,8 @@ package final class TaskRun: TaskOwner, @unchecked Sendable {
     @exclusivity(unchecked) var free: [Int32] = []
     /// Where ``nextFinished()`` looks next; -1: among the stragglers.
     @exclusivity(unchecked) private var cursor = -1
+    /// Behind how many calls that wait it stops looking.
+    @exclusivity(unchecked) var scanLimit = mostAtOnce
     /// Calls collected since the pool was told.
     @exclusivity(unchecked) var collected = 0
     private let scratch: UnsafeMutableRawBufferPointer
@@ -245,7 +247,7 @@ package final class TaskRun: TaskOwner, @unchecked Sendable {
         }
         // Workers take calls in about the order in which they were published: behind so many that wait, none has ended.
         var waiting = 0
-        while cursor < unpublished, waiting < Self.mostAtOnce {
+        while cursor < unpublished, waiting < scanLimit {
             let number = cursor
             cursor += 1
             switch take(number) {
@@ -256,6 +258,7 @@ package final class TaskRun: TaskOwner, @unchecked Sendable {
         }
         while cursor - oldest > Self.mostOutOfOrder { passOldest() }
         cursor = -1
+        scanLimit = Self.mostAtOnce
         return nil
     }
 
@@ -336,6 +339,7 @@ package final class TaskRun: TaskOwner, @unchecked Sendable {
         pool.records[slot].attempts = 1
         block.word(slot).pointee.store(SlotWord(.free, use: word.use).rawValue, ordering: .releasing)
         if word.hasWaiter { block.futex(slot).wakeAll() }
+        if place.hasHandles { block.nudge(word.worker) }
         free.append(Int32(slot))
         collected += 1
         return Finished(number: number, hasOutcome: hasOutcome, bytes: bytes)

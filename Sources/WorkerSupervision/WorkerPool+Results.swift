@@ -91,6 +91,7 @@ extension WorkerPool {
     /// Frees a slot that this thread has made its own, and completes its task.
     func release(_ slot: Int, from word: SlotWord, with outcome: Outcome) {
         let (owner, tag) = (records[slot].owner, records[slot].tag)
+        let hadHandles = word.isFinished && block.place(block.resultParts, slot).hasHandles
         lock.withLock {
             clear(slot)
             block.word(slot).pointee.store(SlotWord(.free, use: word.use).rawValue, ordering: .releasing)
@@ -98,6 +99,7 @@ extension WorkerPool {
         }
         owner?.taskEnded(tag, outcome)
         if word.hasWaiter { block.futex(slot).wakeAll() }
+        if hadHandles { block.nudge(word.worker) }
         wakePublishers()
         countEnded(1)
     }
