@@ -257,6 +257,7 @@ begin:
                     /* Searching may end at any time, with something found or not. */
                     if
                     :: true
+#ifndef NO_SEARCHING
                     :: searchers = searchers | BIT(i);
                         if
 #ifdef SEARCH_AND_SLEEP
@@ -265,6 +266,7 @@ begin:
                         :: searchers = searchers & (ALL - BIT(i))
 #endif
                         fi
+#endif
                     fi;
 #ifdef LOOK_BEFORE_ANNOUNCING
                     look(i, m, r, c, x);
