@@ -98,7 +98,7 @@ inline call_worker(c) {
     fi
 }
 
-/* Claims task `e`, if that is still there. */
+/* Claims task `e` for worker `i`, if that is still there. */
 inline claim(i, e, got) {
     if
     :: word[e] == READY ->
@@ -147,6 +147,7 @@ inline look(i, m, r, c, found) {
 #endif
 }
 
+/* Copies the `k` entries from place `h` of the queue into the record. */
 inline put_by(i, h, k) {
     if
     :: k ->
@@ -218,8 +219,7 @@ begin:
 #ifdef HEAD_BEFORE_RECORD
                 atomic { x = (head == h); if :: x -> head = h + k :: else fi }
                 atomic { put_by(i, h, k) }
-#endif
-#ifndef HEAD_BEFORE_RECORD
+#else
                 atomic { x = (head == h); if :: x -> head = h + k :: else fi }
 #endif
 #ifdef COUNT_AFTER_HEAD
@@ -236,7 +236,7 @@ begin:
 #ifndef NO_CALL_FOR_BUNCH
                         x = true
 #endif
-                    :: else -> 
+                    :: else ->
 #ifndef NO_CHAIN
                         look(i, m, r, c, x)
 #endif
@@ -257,6 +257,7 @@ begin:
                     /* Searching may end at any time, with something found or not. */
                     if
                     :: true
+#ifndef NO_SEARCHING
                     :: searchers = searchers | BIT(i);
                         if
 #ifdef SEARCH_AND_SLEEP
@@ -265,6 +266,7 @@ begin:
                         :: searchers = searchers & (ALL - BIT(i))
 #endif
                         fi
+#endif
                     fi;
 #ifdef LOOK_BEFORE_ANNOUNCING
                     look(i, m, r, c, x);

@@ -1,7 +1,8 @@
-/* The task ring without its sleepers: publishing, claiming, finishing, giving up, taking out results, and settling deaths. Workers die at any step.
+/* What becomes of a task: publishing, reserving, claiming, finishing, giving up, taking out results, and settling deaths. Workers die at any step. How workers
+ * find tasks is in ring.pml; here they reserve one at a time, in one step.
  *
  * Two tasks, in one slot after the other or in two slots. The queue has one place only (the real one has two a slot), so that it is full often.
- * Mistakes that must be found: HEAD_BEFORE_CLAIM, SETTLE_WITHOUT_DRAIN, DRAIN_BY_STORE (with GIVE_UP), RETRY_BY_STORE (with ATTEMPTS=2). */
+ * Mistakes that must be found: see README.md. */
 #ifndef TASKS
 #define TASKS 2
 #endif
@@ -38,6 +39,7 @@ byte contents[SLOTS];        /* the task whose arguments lie there */
 byte result[SLOTS];          /* the task whose result lies there */
 byte queue[PLACES];          /* slot | use << 1 */
 byte head, tail;
+byte record[2];              /* the entry that a worker has reserved; NONE */
 bool locked;                 /* the host's lock */
 bool taken[SLOTS];           /* not in the host's list of free slots */
 byte slot_of[TASKS], use_of[TASKS];
@@ -74,17 +76,26 @@ inline drain(s, w, t, ok) {
 }
 
 proctype Worker(byte i) {
-    byte position, entry, current, s, t;
+    byte entry, current, s, t;
     bool ok;
 begin:
     {
         skip;
-again:  atomic { head < tail || over; t = 0; ok = false; current = 0; entry = 0; s = 0; if :: head < tail -> position = head :: else -> goto leave fi }
-        atomic { entry = queue[position % PLACES]; s = entry & 1; current = word[s]; ok = false }
+again:  if
+        :: atomic { record[i] != NONE -> entry = record[i] }
+        :: atomic { record[i] == NONE && (head < tail || over) ->
+                t = 0; ok = false; current = 0; entry = 0; s = 0;
+                if :: head < tail -> entry = queue[head % PLACES]; head++ :: else -> goto leave fi;
+#ifndef NO_RECORD
+                record[i] = entry
+#endif
+            }
+        fi;
+        atomic { s = entry & 1; current = word[s]; ok = false }
         if
         :: PHASE(current) == READY && USE(current) == (entry >> 1) ->
-#ifdef HEAD_BEFORE_CLAIM
-            atomic { if :: head == position -> head++ :: else -> goto again fi }
+#ifdef RECORD_BEFORE_CLAIM
+            record[i] = NONE;
 #endif
             atomic {
                 if
@@ -96,7 +107,7 @@ again:  atomic { head < tail || over; t = 0; ok = false; current = 0; entry = 0;
             }
         :: else
         fi;
-        atomic { if :: head == position -> head++ :: else fi }
+        record[i] = NONE;
         if
         :: ok ->
             /* The arguments are there as long as this worker may read them. */
@@ -108,22 +119,18 @@ again:  atomic { head < tail || over; t = 0; ok = false; current = 0; entry = 0;
         goto again;
 leave:  skip
     } unless { killed[i] }
-    atomic { ended[i] = true; ok = false; entry = 0; current = 0; position = 0; s = 0; t = 0 }
+    atomic { ended[i] = true; ok = false; entry = 0; current = 0; s = 0; t = 0 }
     /* Its successor. */
 end: atomic { !ended[i] -> goto begin }
 }
 
-inline enqueue(s, u, ok) {
-    /* Passing by what is taken, one look after the other. */
+/* Under the lock. Passing by what is taken, one look after the other. */
+inline room(ok) {
     do
     :: atomic { tail - head < PLACES -> ok = true; break }
     :: atomic { tail - head >= PLACES && IS_THERE(queue[head % PLACES]) -> ok = false; break }
     :: atomic { tail - head >= PLACES && !IS_THERE(queue[head % PLACES]) -> head++ }
-    od;
-    if
-    :: ok -> queue[tail % PLACES] = s | (u << 1); tail++
-    :: else
-    fi
+    od
 }
 
 /* A thread of the host that submits, and then waits for every outcome. */
@@ -150,13 +157,16 @@ active proctype Publisher() {
         }
         do
         :: LOCK;
-            w = word[s];
-            slot_of[t] = s; use_of[t] = USE(w) + 1;
-            word[s] = WORD(READY, 0, USE(w) + 1);
-            enqueue(s, USE(w) + 1, ok);
+            room(ok);
             if
-            :: ok -> published[t] = true; UNLOCK; break
-            :: else -> word[s] = w; UNLOCK; tail - head < PLACES || !IS_THERE(queue[head % PLACES])
+            :: ok ->
+                w = word[s];
+                slot_of[t] = s; use_of[t] = USE(w) + 1;
+                word[s] = WORD(READY, 0, USE(w) + 1);
+                queue[tail % PLACES] = s | ((USE(w) + 1) << 1);
+                tail++;
+                published[t] = true; UNLOCK; break
+            :: else -> UNLOCK; tail - head < PLACES || !IS_THERE(queue[head % PLACES])
             fi
         od
     }
@@ -210,7 +220,7 @@ active proctype OtherThread() {
 active proctype Supervisor() {
     byte i, s, w, t;
     bool ok;
-    run Worker(0); run Worker(1);
+    atomic { record[0] = NONE; record[1] = NONE; run Worker(0); run Worker(1) }
     do
     :: atomic {
         if
@@ -225,32 +235,17 @@ active proctype Supervisor() {
                 :: WORKER(w) != i + 1 || PHASE(w) == FREE || PHASE(w) == READY -> break
                 :: WORKER(w) == i + 1 && PHASE(w) == CLAIMED ->
                     LOCK;
+                    if :: runs[contents[s]] < ATTEMPTS -> room(ok) :: else -> ok = false fi;
                     if
-                    :: runs[contents[s]] < ATTEMPTS ->
+                    :: ok ->
 #ifdef RETRY_BY_STORE
-                        word[s] = WORD(READY, 0, USE(w)); ok = true;
+                        word[s] = WORD(READY, 0, USE(w));
 #else
                         atomic { ok = (word[s] == w); if :: ok -> word[s] = WORD(READY, 0, USE(w)) :: else fi }
 #endif
-                        if
-                        :: ok ->
-                            cost[i]++;
-                            enqueue(s, USE(w), ok);
-                            if
-                            :: ok -> UNLOCK
-                            :: else ->
-                                /* No place in the queue. It may have been taken from its old one. */
-                                w = WORD(READY, 0, USE(w));
-#ifdef RETRY_BY_STORE
-                                word[s] = MOVED(w, DRAINING); ok = true;
-#else
-                                atomic { ok = (word[s] == w); if :: ok -> word[s] = MOVED(w, DRAINING) :: else fi }
-#endif
-                                UNLOCK;
-                                if :: ok -> release(s, t, 2) :: else fi
-                            fi
-                        :: else -> UNLOCK
-                        fi
+                        /* From here on it can be claimed: by the entry that it had, which somebody may still have put by. */
+                        if :: ok -> assert(!outcome[contents[s]]); cost[i]++; queue[tail % PLACES] = s | (USE(w) << 1); tail++ :: else fi;
+                        UNLOCK
                     :: else ->
                         UNLOCK;
                         atomic { ok = (word[s] == w); if :: ok -> word[s] = MOVED(w, DRAINING) :: else fi }
