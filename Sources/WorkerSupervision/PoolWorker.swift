@@ -83,7 +83,7 @@ struct PoolWorker {
             if !sent.isEmpty { forgetTaken() }
             if isBunched { pool.setBunched(index, false) }
             isBunched = false
-            if let task = relieve() { return task }
+            if let task = relieve() { return passingOn(task) }
             let count = pool.reserve(for: index, atMost: limit)
             if count > 0 {
                 isBunched = count > 1
@@ -95,13 +95,19 @@ struct PoolWorker {
                 if let task = pool.claimReserved(&reserved, for: index) { return task }
                 continue
             }
-            if let task = pool.steal(for: index) { return task }
+            if let task = pool.steal(for: index) { return passingOn(task) }
             if pool.leave.pointee.load(ordering: .acquiring) != 0 { return nil }
             if spin() { continue }
             RunnableProcesses.remove(launch.identity, in: pool.arena)
             pool.sleep(index) { pool.hasWork || isAnySentTaken || pool.leave.pointee.load(ordering: .sequentiallyConsistent) != 0 }
             RunnableProcesses.add(launch.identity, in: pool.arena)
         }
+    }
+
+    /// The call that this worker came by, or that nobody made as it was looking, was perhaps for another task than the one it has found.
+    private mutating func passingOn(_ task: ClaimedTask) -> ClaimedTask {
+        if pool.hasWork { pool.callWorkerSparingly(&lastCall) }
+        return task
     }
 
     /// Takes over a task of a worker that has not come on since this one last looked at it: what waits behind a long task should not wait until the queue is empty.

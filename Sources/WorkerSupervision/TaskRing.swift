@@ -256,6 +256,8 @@ extension PoolBlock {
     func recall(after dead: Int) {
         set(dead, false, in: searchers(dead / 64))
         set(dead, false, in: sleepers(dead / 64))
+        // It may have died before it said that it has reserved several. Its successor takes the bit back when it has gone through them.
+        set(dead, true, in: bunched(dead / 64))
         callAllWorkers()
         wakeAllPublishers()
     }
