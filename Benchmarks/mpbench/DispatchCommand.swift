@@ -61,7 +61,7 @@ private struct Dispatch {
         self.session = session
         pipes = try Pipes(processors: team.processors)
         quiet = try Quiet(team.pool.places(of: team.size).map(\.process) + executor.places(of: team.size).map(\.process))
-        tasks = session.quick ? 10_000 : 20_000
+        tasks = session.quick ? 50_000 : 100_000
     }
 
     func figures() throws -> [Figure] {

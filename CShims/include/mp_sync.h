@@ -44,6 +44,9 @@ static inline void mp_pause(void) {
 #endif
 }
 
+/// Has the core fetch the cache line of `address` for writing, while it goes on with other things.
+static inline void mp_prefetch(const void *address) { __builtin_prefetch(address, 1, 3); }
+
 /// What the locks know of a thread: 0 before its first lock.
 /// At a fixed distance from the thread pointer (initial-exec), so that to read them is one instruction and no call.
 #define MP_THREAD_LOCAL _Thread_local __attribute__((tls_model("initial-exec")))

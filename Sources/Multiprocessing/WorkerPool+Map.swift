@@ -91,8 +91,10 @@ extension WorkerPool {
             }
             do { try run.publish() } catch { refuse(error) }
             if run.inFlight == 0, isAtEnd { break }
-            if isAtEnd { run.waitForLast() } else { run.waitForRoom() }
-            while let finished = run.nextFinished() {
+            // Some, and then further inputs: workers go on meanwhile.
+            var collected = 0
+            while collected < 128, let finished = run.nextFinished() {
+                collected += 1
                 do {
                     if finished.hasOutcome {
                         results.set(finished.number, try run.takeOutcome().decoded(decode))
@@ -104,6 +106,7 @@ extension WorkerPool {
                     results.fail(finished.number, error)
                 }
             }
+            if collected == 0 { if isAtEnd { run.waitForLast() } else { run.waitForRoom() } }
         }
         return try results.all()
     }

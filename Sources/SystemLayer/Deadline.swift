@@ -54,3 +54,7 @@ package struct Deadline: Sendable, Comparable {
 /// Tells the core that the calling thread is in a loop that waits for another's write.
 @inlinable @inline(__always)
 package func spinPause() { mp_pause() }
+
+/// Has the core fetch the cache line of `address`, which is about to be written, while it goes on with other things.
+@inlinable @inline(__always)
+package func prefetch(_ address: UnsafeRawPointer) { mp_prefetch(address) }

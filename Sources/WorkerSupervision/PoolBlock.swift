@@ -154,6 +154,9 @@ struct PoolBlock: @unchecked Sendable {
 
     @inline(__always)
     func word(_ i: Int) -> UnsafeMutablePointer<Atomic<UInt64>> { slot(i).assumingMemoryBound(to: Atomic<UInt64>.self) }
+    /// Has the line of a slot's word come while something else is done: it was written last by the other side, on another processor.
+    @inline(__always)
+    func prefetchSlot(_ i: Int) { prefetch(slot(i)) }
     /// The half of the word that threads sleep on (the lower one, on the little-endian machines that Swift runs on).
     func futex(_ i: Int) -> FutexWord { slot(i).assumingMemoryBound(to: Atomic<UInt32>.self) }
     /// When a worker took the task, on the monotonic clock; 0 before.

@@ -73,6 +73,9 @@ extension PoolBlock {
 
     // MARK: Reserving and claiming
 
+    /// How many tasks ahead a slot's line is asked for.
+    static let prefetchDistance = 4
+
     /// Copies the oldest entries into `worker`'s record and takes them off the queue: their tasks are still anybody's to claim, but are looked for there from now
     /// on. Several when there is plenty and they may be bunched, so that the queue is gone to less often; else one.
     /// - Returns: how many. The record was done with before.
@@ -98,6 +101,11 @@ extension PoolBlock {
             if head.pointee.compareExchange(
                 expected: position, desired: position &+ UInt64(count), ordering: .sequentiallyConsistent
             ).exchanged {
+                if count > 1 {
+                    for i in 1..<min(count, Self.prefetchDistance) {
+                        prefetchSlot(QueueEntry(rawValue: record[i].load(ordering: .relaxed)).slot)
+                    }
+                }
                 return count
             }
         }
@@ -128,6 +136,8 @@ extension PoolBlock {
     @inline(__always)
     func claimReserved(_ entries: inout Range<Int>, for worker: Int) -> ClaimedTask? {
         while let entry = entries.popFirst() {
+            let ahead = entry + Self.prefetchDistance
+            if ahead < entries.upperBound { prefetchSlot(QueueEntry(rawValue: record(worker)[ahead].load(ordering: .relaxed)).slot) }
             let task = claim(QueueEntry(rawValue: record(worker)[entry].load(ordering: .relaxed)), for: worker)
             // Only now: an entry that nobody looks at any more must not be ready any more.
             progress(worker).pointee.store(UInt64(entries.lowerBound) | UInt64(entries.upperBound) << 32, ordering: .releasing)

@@ -250,6 +250,8 @@ package final class TaskRun: TaskOwner, @unchecked Sendable {
         while cursor < unpublished, waiting < scanLimit {
             let number = cursor
             cursor += 1
+            let ahead = number + PoolBlock.prefetchDistance
+            if ahead < unpublished { pool.block.prefetchSlot(Int(entries[ahead & mask].slot)) }
             switch take(number) {
             case .finished(let finished): return finished
             case .waiting: waiting += 1
