@@ -31,11 +31,15 @@ func measureDispatch(_ session: Session) throws {
         var figures: [Figure] = []
         var notes: [String] = [python.note].compactMap { $0 }
         for team in session.crowds.compactMap({ teams[$0] }) {
-            let executor = try ProcessPoolExecutor(maxWorkers: team.size, configuration: session.configuration)
+            let executor = try ProcessPoolExecutor(maxWorkers: team.size, configuration: session.freeConfiguration)
             defer { executor.shutdown() }
-            let dispatch = try Dispatch(team, executor, python, session)
+            let pool = try Pool(processes: team.size, configuration: session.freeConfiguration)
+            defer { pool.close() }
+            let dispatch = try Dispatch(team, pool, executor, python, session)
             figures += try dispatch.figures()
-            notes.append(team.whereabouts)
+            notes.append(
+                "\(team.size) workers, where the scheduler puts them unless --pin says otherwise; those of c.pipes on processors of their own"
+            )
             notes += [dispatch.quiet.note].compactMap { $0 }
         }
         return (figures, notes)
@@ -46,6 +50,7 @@ func measureDispatch(_ session: Session) throws {
 /// The measurements with one number of workers.
 private struct Dispatch {
     let team: Team
+    let pool: Pool
     let executor: ProcessPoolExecutor
     let python: Python
     let session: Session
@@ -54,13 +59,14 @@ private struct Dispatch {
     /// How many tasks the fast ones do in one sample. They start with their workers asleep, which must not matter.
     let tasks: Int
 
-    init(_ team: Team, _ executor: ProcessPoolExecutor, _ python: Python, _ session: Session) throws {
+    init(_ team: Team, _ pool: Pool, _ executor: ProcessPoolExecutor, _ python: Python, _ session: Session) throws {
         self.team = team
+        self.pool = pool
         self.executor = executor
         self.python = python
         self.session = session
         pipes = try Pipes(processors: team.processors)
-        quiet = try Quiet(team.pool.places(of: team.size).map(\.process) + executor.places(of: team.size).map(\.process))
+        quiet = try Quiet(pool.places(of: team.size).map(\.process) + executor.places(of: team.size).map(\.process))
         tasks = session.quick ? 50_000 : 100_000
     }
 
@@ -88,7 +94,7 @@ private struct Dispatch {
     }
 
     private func map() throws -> Int {
-        try team.pool.map(0..<tasks, chunkSize: 1, square).reduce(0, &+)
+        try pool.map(0..<tasks, chunkSize: 1, square).reduce(0, &+)
     }
 
     private func lazyMap() throws -> Int {

@@ -7,8 +7,11 @@ struct MeasurementOptions: ParsableArguments {
     @Option(help: "How many workers, such as 1,2. One measurement each. (default: 1 and all processors)")
     var workers: WorkerCounts?
 
-    @Option(help: "Where workers run: compact, spread, none, or processors such as 0,1.")
-    var pin = PinChoice.compact
+    @Option(
+        help:
+            "Where workers run: compact, spread, none, or processors such as 0,1. (default: compact; none where the host works as much as they do)"
+    )
+    var pin: PinChoice?
 
     @Flag(help: "Fewer and shorter measurements: for a look, not for a claim.")
     var quick = false

@@ -12,6 +12,8 @@ final class Session {
     let workerCounts: [Int]
     /// The configuration of every pool whose workers are pinned as was asked for.
     let configuration: WorkerConfiguration
+    /// The same where the host works as much as the workers: pinned to all processors there are, they would have to share theirs with it.
+    let freeConfiguration: WorkerConfiguration
     private let output: JSONLinesFile?
 
     /// Throws when the file for the figures cannot be written. Prints what the figures depend on.
@@ -22,8 +24,10 @@ final class Session {
         let available = Machine.current.availableProcessors.count
         workerCounts = Set(options.workers?.counts ?? [1, max(available, 1)]).sorted()
         var configuration = WorkerConfiguration()
-        configuration.pinning = options.pin.pinning
+        configuration.pinning = (options.pin ?? .compact).pinning
         self.configuration = configuration
+        configuration.pinning = (options.pin ?? .none).pinning
+        freeConfiguration = configuration
         output = try options.json.map(JSONLinesFile.init(path:))
 
         var load = [0.0, 0, 0]
