@@ -31,6 +31,8 @@ struct PoolBlock: @unchecked Sendable {
     // fetched in pairs.
     private static let head = 128
     private static let tail = 256
+    private static let lastPosition = 264
+    private static let lastEntry = 272
     private static let leave = 384
     private static let attention = 512
     private static let supervisorAsleep = 516
@@ -61,6 +63,7 @@ struct PoolBlock: @unchecked Sendable {
         (arena.base + offset).initializeMemory(as: UInt8.self, repeating: 0, count: queueOffset)
         (arena.base + offset).storeBytes(of: header, as: Header.self)
         self.init(at: offset, in: arena)
+        lastPosition.pointee.store(.max, ordering: .relaxed)
     }
 
     /// The pool that a worker is told of.
@@ -88,6 +91,9 @@ struct PoolBlock: @unchecked Sendable {
 
     var head: UnsafeMutablePointer<Atomic<UInt64>> { word64(Self.head) }
     var tail: UnsafeMutablePointer<Atomic<UInt64>> { word64(Self.tail) }
+    /// The entry that was published last by itself, and its position: beside the tail, whose line a worker that waits for work fetches anyway.
+    var lastPosition: UnsafeMutablePointer<Atomic<UInt64>> { word64(Self.lastPosition) }
+    var lastEntry: UnsafeMutablePointer<Atomic<UInt64>> { word64(Self.lastEntry) }
     /// 1 when idle workers are to end.
     var leave: FutexWord { word32(Self.leave) }
     /// What the supervisor sleeps on, and whether it does.

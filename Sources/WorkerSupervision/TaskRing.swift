@@ -46,7 +46,24 @@ extension PoolBlock {
 
     /// Moves the tail over `count` entries.
     func publish(_ count: Int) {
-        tail.pointee.store(tail.pointee.load(ordering: .relaxed) &+ UInt64(count), ordering: .sequentiallyConsistent)
+        let position = tail.pointee.load(ordering: .relaxed)
+        if count == 1 {
+            // Whoever reads the position, the entry and the same position again has read the entry of that position.
+            lastPosition.pointee.store(.max, ordering: .releasing)
+            lastEntry.pointee.store(queued(position).pointee.load(ordering: .relaxed), ordering: .releasing)
+            lastPosition.pointee.store(position, ordering: .releasing)
+        }
+        tail.pointee.store(position &+ UInt64(count), ordering: .sequentiallyConsistent)
+    }
+
+    /// The entry at a position of the queue that is not empty.
+    @inline(__always)
+    private func entry(at position: UInt64) -> UInt64 {
+        if lastPosition.pointee.load(ordering: .acquiring) == position {
+            let entry = lastEntry.pointee.load(ordering: .acquiring)
+            if lastPosition.pointee.load(ordering: .acquiring) == position { return entry }
+        }
+        return queued(position).pointee.load(ordering: .relaxed)
     }
 
     /// How many entries nobody has reserved yet. Some may be of tasks that were cancelled.
@@ -89,7 +106,7 @@ extension PoolBlock {
             var count = 0
             progress(worker).pointee.store(0, ordering: .releasing)
             while count < most {
-                let entry = queued(position &+ UInt64(count)).pointee.load(ordering: .relaxed)
+                let entry = entry(at: position &+ UInt64(count))
                 if count > 0, !QueueEntry(rawValue: entry).isBunchable { break }
                 record[count].store(entry, ordering: .relaxed)
                 count += 1

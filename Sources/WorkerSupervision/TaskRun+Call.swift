@@ -36,7 +36,7 @@ extension TaskRun {
         }
         let number = newest - 1
         // To look at the slot while its worker fills it would take the line from the worker, once for each look.
-        if pool.mayEverSpin { for _ in 0..<6 { spinPause() } }
+        if pool.mayEverSpin { for _ in 0..<12 { spinPause() } }
         while true {
             if let finished = takeIfFinished(number) {
                 pool.countEnded(collected)
