@@ -93,6 +93,8 @@ struct OwnerLock: @unchecked Sendable {
     private static let sleepingUnsure: UInt64 = 1_000_000
 
     private func lockSlowly(_ token: UInt32, until deadline: Deadline, in arena: Arena) -> ProcessSharedMutex.Attempt {
+        // A lock that was handed on is free, if not in the way that was tried.
+        if let attempt = takeIfFree(token) { return attempt }
         var hasSlept = false
         while true {
             if let attempt = spin(token, hasSlept: hasSlept, until: deadline.instant) { return attempt }
