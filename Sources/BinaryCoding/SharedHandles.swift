@@ -72,6 +72,9 @@ extension ByteWriter {
         for case let object as any SharedHandleObject in retained.dropFirst(firstHandle != 0 ? 1 : 0) { try body(object.handle) }
     }
 
+    /// Whether all that was written is one shared object, whose place is the last eight bytes.
+    package final var isOneHandle: Bool { length == 9 && firstHandle != 0 && objects.count == 1 }
+
     @inline(__always)
     final func encode(handle: UInt64, of object: AnyObject) throws {
         let memory = try reserve(9)

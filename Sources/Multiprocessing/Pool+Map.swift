@@ -5,8 +5,9 @@ import WorkerSupervision
 extension Pool {
     /// Calls `function` with each of the inputs in the workers, and waits for all of them. Blocks the calling thread.
     ///
-    /// Every input is a task of its own: a worker's death costs one of them.
-    /// - Parameter chunkSize: there for the sake of Python's; 1 or more. Inputs go to workers one by one whatever it is.
+    /// Every input is a task of its own: a worker's death costs one of them. Calls begin in the order of the inputs, but a worker may take several at once when there
+    /// are many: calls that wait for each other are to be submitted singly.
+    /// - Parameter chunkSize: there for the sake of Python's; 1 or more. Workers take as many at once as is good, whatever it is.
     /// - Returns: the results, in the order of the inputs.
     /// - Throws: the error of the first input, in their order, whose call failed, once all have ended; ``UsageError`` for a `chunkSize` below 1.
     @inlinable

@@ -7,7 +7,8 @@ extension ProcessPoolExecutor {
     ///
     /// Work starts at once. No more than `buffer` inputs are taken ahead of the results that were taken; leaving early drops what has not started.
     /// - Parameters:
-    ///   - chunkSize: there for the sake of Python's; 1 or more. Inputs go to workers one by one whatever it is.
+    ///   - chunkSize: there for the sake of Python's; 1 or more. Workers take as many at once as is good, whatever it is: calls that wait for each other are to be
+    ///     submitted singly.
     ///   - timeout: from this call; a result that is not there by then fails with ``TaskTimeout``, and the work goes on.
     public func map<A: Codable & Sendable, R: Codable & Sendable>(
         _ inputs: some Sequence<A>, chunkSize: Int = 1, timeout: Duration? = nil, buffer: Int = Pool.defaultBuffer,

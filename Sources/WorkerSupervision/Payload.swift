@@ -19,7 +19,8 @@ package final class Payload: @unchecked Sendable {
     private typealias Few = InlineArray<12, UInt64>
 
     /// Takes over `bytes` bytes, in `block` or, where that is 0, at `inline`. The last `handles` words of them are places of shared objects.
-    package init(inline: UnsafeRawPointer, bytes: Int, block: Int, handles: UInt32, in arena: Arena) {
+    /// - Parameter isBareHandle: the bytes are those of one shared object, and end with its place: nothing follows them.
+    package init(inline: UnsafeRawPointer, bytes: Int, block: Int, handles: UInt32, isBareHandle: Bool = false, in arena: Arena) {
         self.arena = arena
         self.block = block
         if block != 0 { arena.adopt(block) }
@@ -27,7 +28,7 @@ package final class Payload: @unchecked Sendable {
         let count = bytes - 8 * Int(handles)
         self.count = count
         func handle(_ i: Int) -> UInt64 { start.loadUnaligned(fromByteOffset: count + 8 * i, as: UInt64.self) }
-        self.handle = handles > 0 ? handle(0) : 0
+        self.handle = isBareHandle ? start.loadUnaligned(fromByteOffset: bytes - 8, as: UInt64.self) : handles > 0 ? handle(0) : 0
         self.handles = handles > 1 ? (1..<Int(handles)).map(handle) : []
         many = block == 0 && count > MemoryLayout<Few>.size ? [UInt8](UnsafeRawBufferPointer(start: start, count: count)) : []
         var few = Few(repeating: 0)

@@ -244,6 +244,8 @@ struct PayloadParts: BitwiseCopyable {
 /// Where bytes are: in the slot, where this is their number, or in a block of the arena, where it is its offset.
 struct PayloadPlace: BitwiseCopyable, Equatable {
     private static let handlesFlag: UInt64 = 1 << 63
+    private static let bareHandleFlag: UInt64 = 1 << 62
+    private static let flags = handlesFlag | bareHandleFlag
     private let rawValue: UInt64
 
     init(inlineBytes: Int) { rawValue = UInt64(inlineBytes) }
@@ -251,11 +253,13 @@ struct PayloadPlace: BitwiseCopyable, Equatable {
     private init(rawValue: UInt64) { self.rawValue = rawValue }
 
     // No block begins in the first page of the arena, which is the arena's own.
-    var isInline: Bool { rawValue & ~Self.handlesFlag < 4096 }
-    var inlineBytes: Int { Int(rawValue & ~Self.handlesFlag) }
+    var isInline: Bool { rawValue & ~Self.flags < 4096 }
+    var inlineBytes: Int { Int(rawValue & ~Self.flags) }
     /// The offset of the block; 0 for none.
-    var block: Int { isInline ? 0 : Int(rawValue & ~Self.handlesFlag) }
-    /// Whether places of shared objects follow the bytes.
-    var hasHandles: Bool { rawValue & Self.handlesFlag != 0 }
+    var block: Int { isInline ? 0 : Int(rawValue & ~Self.flags) }
+    /// Whether there are shared objects, whose places follow the bytes, unless these are just one of them.
+    var hasHandles: Bool { rawValue & Self.flags != 0 }
+    var isBareHandle: Bool { rawValue & Self.bareHandleFlag != 0 }
+    var withBareHandle: PayloadPlace { PayloadPlace(rawValue: rawValue | Self.bareHandleFlag) }
     var withHandles: PayloadPlace { PayloadPlace(rawValue: rawValue | Self.handlesFlag) }
 }

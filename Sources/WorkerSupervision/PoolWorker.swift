@@ -148,6 +148,7 @@ struct PoolWorker {
         writer.begin(result, slot, of: pool)
         var phase = SlotWord.Phase.value
         var handles: UInt32 = 0
+        var isBareHandle = false
         do {
             let invocation = try invocation(pool.function(slot))
             var arguments = ByteReader(pool.bytes(pool.argumentsParts, slot))
@@ -156,7 +157,10 @@ struct PoolWorker {
             } catch {
                 throw error.underlying
             }
-            if writer.retainsObjects { handles = try writer.appendHandles() }
+            if writer.retainsObjects {
+                isBareHandle = writer.isOneHandle
+                if !isBareHandle { handles = try writer.appendHandles() }
+            }
         } catch {
             writer.removeAll()
             handles = 0
@@ -164,11 +168,11 @@ struct PoolWorker {
             phase = .error
         }
         if handles > 0 { pool.resultHandles(slot).pointee = handles }
-        writer.end(result, slot, of: pool, handles: handles > 0)
+        writer.end(result, slot, of: pool, handles: handles > 0, isBareHandle: isBareHandle)
         // What the task has printed is seen before its result is.
         ThisProcess.flushOutput()
-        if handles > 0 || !sent.isEmpty { forgetTaken() }
-        finish(task, phase, handles > 0 ? writer.retained : [])
+        if !sent.isEmpty { forgetTaken() }
+        finish(task, phase, handles > 0 || isBareHandle ? writer.retained : [])
     }
 
     /// Lets go of what the host holds by now: while it is taking a result out, this process still must.

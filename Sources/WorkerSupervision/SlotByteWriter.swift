@@ -20,7 +20,7 @@ final class SlotByteWriter: ArenaByteWriter {
     }
 
     /// Notes in the slot where its payload is. The block, if there is one, is from here on the reader's to free.
-    func end(_ parts: PayloadParts, _ slot: Int, of pool: PoolBlock, handles: Bool = false) {
+    func end(_ parts: PayloadParts, _ slot: Int, of pool: PoolBlock, handles: Bool = false, isBareHandle: Bool = false) {
         let place: PayloadPlace
         if block != 0 {
             pool.blockBytes(parts, slot).pointee = count
@@ -30,7 +30,7 @@ final class SlotByteWriter: ArenaByteWriter {
             if count <= small.count, base != small.baseAddress { small.copyMemory(from: written) }
             place = PayloadPlace(inlineBytes: count)
         }
-        pool.setPlace(handles ? place.withHandles : place, parts, slot)
+        pool.setPlace(isBareHandle ? place.withBareHandle : handles ? place.withHandles : place, parts, slot)
     }
 }
 

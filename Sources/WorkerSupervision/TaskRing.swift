@@ -321,9 +321,11 @@ extension PoolBlock {
 
     /// Has a worker that sleeps look around: the host has taken a result whose shared objects it still holds.
     func nudge(_ worker: Int) {
-        // By an exchange, so that this look comes after the slot has been freed.
-        let announced = sleepers(max(worker, 0) / 64).pointee.bitwiseOr(0, ordering: .sequentiallyConsistent).oldValue
-        guard worker >= 0, announced & 1 << UInt64(worker % 64) != 0 else { return }
+        // This look comes after the slot has been freed.
+        atomicMemoryFence(ordering: .sequentiallyConsistent)
+        guard worker >= 0, sleepers(worker / 64).pointee.load(ordering: .sequentiallyConsistent) & 1 << UInt64(worker % 64) != 0 else {
+            return
+        }
         called(worker).pointee.store(1, ordering: .sequentiallyConsistent)
         called(worker).wake()
     }

@@ -83,7 +83,8 @@ extension WorkerPool {
             return .small(SmallPayload(start, count: place.inlineBytes))
         }
         let payload = Payload(
-            inline: start, bytes: bytes.count, block: place.block, handles: place.hasHandles ? block.resultHandles(slot).pointee : 0,
+            inline: start, bytes: bytes.count, block: place.block,
+            handles: place.hasHandles && !place.isBareHandle ? block.resultHandles(slot).pointee : 0, isBareHandle: place.isBareHandle,
             in: arena)
         return word.phase == .value ? .value(payload) : .error(payload)
     }
