@@ -18,9 +18,7 @@ extension Future {
     /// - Throws: what ``get(timeout:)`` throws, and what `body` throws.
     public func withSpan<Element, R>(timeout: Duration? = nil, _ body: (Span<Element>) throws -> R) throws -> R
     where Output == [Element], Element: BitwiseCopyable {
-        guard let outcome = core.wait(until: Deadline(after: timeout)) else {
-            throw TaskTimeout("There was no result within \(timeout ?? .zero). The work goes on: wait again, or cancel() it.")
-        }
+        guard let outcome = core.wait(until: Deadline(after: timeout)) else { throw lateResult(timeout) }
         return try read(outcome, body)
     }
 
@@ -28,16 +26,6 @@ extension Future {
     public func withSpan<Element, R>(_ body: (Span<Element>) throws -> R) async throws -> R
     where Output == [Element], Element: BitwiseCopyable {
         try read(await outcome, body)
-    }
-
-    /// The outcome, once there is one.
-    private var outcome: Outcome {
-        get async {
-            if let outcome = core.outcome { return outcome }
-            return await withCheckedContinuation { continuation in
-                core.whenComplete { continuation.resume(returning: $0) }
-            }
-        }
     }
 
     private func read<Element, R>(_ outcome: Outcome, _ body: (Span<Element>) throws -> R) throws -> R

@@ -63,11 +63,16 @@ public final class Future<Output: Sendable>: Sendable {
     }
 
     var result: Result<Output, any Error> {
+        get async { decodedResult(await outcome) }
+    }
+
+    /// The outcome, once there is one.
+    var outcome: Outcome {
         get async {
-            if let outcome = core.outcome { return decodedResult(outcome) }
+            if let outcome = core.outcome { return outcome }
             return await withCheckedContinuation { continuation in
                 core.whenComplete { continuation.resume(returning: $0) }
-            }.pipe(decodedResult)
+            }
         }
     }
 
@@ -106,8 +111,6 @@ func lateResult(_ timeout: Duration?) -> TaskTimeout {
 func yieldProcessor() { sched_yield() }
 
 extension Outcome {
-    fileprivate func pipe<R>(_ body: (Outcome) -> R) -> R { body(self) }
-
     /// What the worker has sent, decoded by `decode`.
     @usableFromInline
     func decoded<R>(_ decode: (inout ByteReader) throws -> R) throws -> R {

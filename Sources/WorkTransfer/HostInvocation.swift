@@ -66,6 +66,25 @@ extension InvocationOfWords {
 
     /// The function's type, as one would write it.
     static var signature: String { "(\(argumentTypes.joined(separator: ", "))) -> \(outputType)" }
+
+    // What can go wrong with a call's values: functions of their own, as they are long and rare.
+
+    /// - Parameter position: which argument, from one.
+    @inline(never)
+    static func argument(_ position: Int, cannotBeEncoded cause: any Error) -> TransferError {
+        .argument(position, of: argumentTypes, cannotBeEncodedFor: signature, cause)
+    }
+
+    @inline(never)
+    static func argument(_ position: Int, cannotBeDecoded cause: any Error) -> TransferError {
+        .argument(position, of: argumentTypes, cannotBeDecodedFor: signature, cause)
+    }
+
+    @inline(never)
+    static func output(cannotBeEncoded cause: any Error) -> TransferError { .output(outputType, cannotBeEncodedFor: signature, cause) }
+
+    @inline(never)
+    static func output(cannotBeDecoded cause: any Error) -> TransferError { .output(outputType, cannotBeDecodedFor: signature, cause) }
 }
 
 /// Makes the function that ``HostInvocation/describe()`` described, in this process.

@@ -31,24 +31,15 @@ package struct Invocation<each Argument: Codable & Sendable, Output: Codable & S
         do {
             repeat try progress.encode(each argument, to: writer)
         } catch {
-            throw argumentFailure(progress, error)
+            throw Self.argument(progress.failed ?? 1, cannotBeEncoded: error)
         }
-    }
-
-    // Apart, as it is long and rare.
-    @inline(never)
-    private static func argumentFailure(_ progress: ArgumentProgress, _ error: any Error) -> TransferError {
-        .argument(progress.failed ?? 1, of: argumentTypes, cannotBeEncodedFor: signature, error)
     }
 
     /// Decodes what ``invoke(arguments:result:)`` encoded. Throws `TransferError.cannotDecode`, naming the type.
     @usableFromInline
     package static func decodeOutput(from reader: inout ByteReader) throws -> Output {
-        do { return try decodeBinary(Output.self, from: &reader) } catch { throw outputFailure(error) }
+        do { return try decodeBinary(Output.self, from: &reader) } catch { throw output(cannotBeDecoded: error) }
     }
-
-    @inline(never)
-    private static func outputFailure(_ error: any Error) -> TransferError { .output(outputType, cannotBeDecodedFor: signature, error) }
 
     package func invoke(arguments: inout ByteReader, result: ByteWriter) throws(InvocationFailure) {
         var progress = ArgumentProgress()
@@ -57,12 +48,12 @@ package struct Invocation<each Argument: Codable & Sendable, Output: Codable & S
             output = try function(repeat try progress.decode((each Argument).self, from: &arguments))
         } catch {
             guard let position = progress.failed else { throw .thrown(error) }
-            throw .transfer(.argument(position, of: Self.argumentTypes, cannotBeDecodedFor: Self.signature, error))
+            throw .transfer(Self.argument(position, cannotBeDecoded: error))
         }
         do {
             try encodeBinary(output, to: result)
         } catch {
-            throw .transfer(.output(Self.outputType, cannotBeEncodedFor: Self.signature, error))
+            throw .transfer(Self.output(cannotBeEncoded: error))
         }
     }
 

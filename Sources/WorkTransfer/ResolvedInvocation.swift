@@ -162,6 +162,6 @@ package final class ResolvedInvocation: AnyInvocation {
     }
 
     private func outputFailure(_ error: any Error) -> InvocationFailure {
-        .transfer(.output(type(of: general).outputType, cannotBeEncodedFor: type(of: general).signature, error))
+        .transfer(type(of: general).output(cannotBeEncoded: error))
     }
 }

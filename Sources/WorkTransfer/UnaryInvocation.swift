@@ -19,23 +19,14 @@ package struct UnaryInvocation<Argument: Codable & Sendable, Output: Codable & S
     /// Encodes the argument. Throws `TransferError.cannotEncode`, naming its type.
     @usableFromInline
     package static func encodeArguments(_ argument: Argument, to writer: ByteWriter) throws {
-        do { try encodeBinary(argument, to: writer) } catch { throw argumentFailure(error) }
-    }
-
-    // Apart, as it is long and rare.
-    @inline(never)
-    private static func argumentFailure(_ error: any Error) -> TransferError {
-        .argument(1, of: argumentTypes, cannotBeEncodedFor: signature, error)
+        do { try encodeBinary(argument, to: writer) } catch { throw Self.argument(1, cannotBeEncoded: error) }
     }
 
     /// Decodes what ``invoke(arguments:result:)`` encoded. Throws `TransferError.cannotDecode`, naming the type.
     @usableFromInline
     package static func decodeOutput(from reader: inout ByteReader) throws -> Output {
-        do { return try decodeBinary(Output.self, from: &reader) } catch { throw outputFailure(error) }
+        do { return try decodeBinary(Output.self, from: &reader) } catch { throw output(cannotBeDecoded: error) }
     }
-
-    @inline(never)
-    private static func outputFailure(_ error: any Error) -> TransferError { .output(outputType, cannotBeDecodedFor: signature, error) }
 
     package func invoke(arguments: inout ByteReader, result: ByteWriter) throws(InvocationFailure) {
         var progress = ArgumentProgress()
@@ -44,12 +35,12 @@ package struct UnaryInvocation<Argument: Codable & Sendable, Output: Codable & S
             output = try function(progress.decode(Argument.self, from: &arguments))
         } catch {
             guard let position = progress.failed else { throw .thrown(error) }
-            throw .transfer(.argument(position, of: Self.argumentTypes, cannotBeDecodedFor: Self.signature, error))
+            throw .transfer(Self.argument(position, cannotBeDecoded: error))
         }
         do {
             try encodeBinary(output, to: result)
         } catch {
-            throw .transfer(.output(Self.outputType, cannotBeEncodedFor: Self.signature, error))
+            throw .transfer(Self.output(cannotBeEncoded: error))
         }
     }
 
@@ -87,13 +78,7 @@ package struct UnaryVoidInvocation<Argument: Codable & Sendable>: InvocationOfWo
     /// Encodes the argument. Throws `TransferError.cannotEncode`, naming its type.
     @usableFromInline
     package static func encodeArguments(_ argument: Argument, to writer: ByteWriter) throws {
-        do { try encodeBinary(argument, to: writer) } catch { throw argumentFailure(error) }
-    }
-
-    // Apart, as it is long and rare.
-    @inline(never)
-    private static func argumentFailure(_ error: any Error) -> TransferError {
-        .argument(1, of: argumentTypes, cannotBeEncodedFor: signature, error)
+        do { try encodeBinary(argument, to: writer) } catch { throw Self.argument(1, cannotBeEncoded: error) }
     }
 
     /// Takes nothing: there to be used in the place of ``Invocation/decodeOutput(from:)``.
@@ -106,7 +91,7 @@ package struct UnaryVoidInvocation<Argument: Codable & Sendable>: InvocationOfWo
             try function(progress.decode(Argument.self, from: &arguments))
         } catch {
             guard let position = progress.failed else { throw .thrown(error) }
-            throw .transfer(.argument(position, of: Self.argumentTypes, cannotBeDecodedFor: Self.signature, error))
+            throw .transfer(Self.argument(position, cannotBeDecoded: error))
         }
     }
 

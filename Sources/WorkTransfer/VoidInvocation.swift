@@ -27,14 +27,8 @@ package struct VoidInvocation<each Argument: Codable & Sendable>: InvocationOfWo
         do {
             repeat try progress.encode(each argument, to: writer)
         } catch {
-            throw argumentFailure(progress, error)
+            throw Self.argument(progress.failed ?? 1, cannotBeEncoded: error)
         }
-    }
-
-    // Apart, as it is long and rare.
-    @inline(never)
-    private static func argumentFailure(_ progress: ArgumentProgress, _ error: any Error) -> TransferError {
-        .argument(progress.failed ?? 1, of: argumentTypes, cannotBeEncodedFor: signature, error)
     }
 
     /// Takes nothing: there to be used in the place of ``Invocation/decodeOutput(from:)``.
@@ -47,7 +41,7 @@ package struct VoidInvocation<each Argument: Codable & Sendable>: InvocationOfWo
             try function(repeat try progress.decode((each Argument).self, from: &arguments))
         } catch {
             guard let position = progress.failed else { throw .thrown(error) }
-            throw .transfer(.argument(position, of: Self.argumentTypes, cannotBeDecodedFor: Self.signature, error))
+            throw .transfer(Self.argument(position, cannotBeDecoded: error))
         }
     }
 

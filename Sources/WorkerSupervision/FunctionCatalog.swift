@@ -148,23 +148,9 @@ package enum FunctionCatalog {
     /// All that there are, for a server that is new.
     static var all: [Entry] { lock.withLock { rest.all } }
 
-    /// A described function in words, for errors. Costs milliseconds the first time, which many deaths of the same function should not cost again.
-    package static func name(at entry: Entry, in arena: Arena) -> String {
-        let owner = CurrentProcess.identity(in: arena)
-        let known = lock.withLock {
-            startOverIfForked(owner)
-            return rest.names[entry.offset]
-        }
-        if let known { return known }
-        let description = UnsafeRawBufferPointer(start: arena.base + entry.offset, count: entry.size)
-        guard let name = try? resolveInvocation(description).functionName else { return "a function" }
-        lock.withLock { rest.names[entry.offset] = name }
-        return name
-    }
-
-    /// The same for a function that may not have been described.
+    /// As ``functionName(of:in:)``, of a function that may not have been described.
     package static func name(of invocation: some HostInvocation) -> String {
         guard let arena = try? Arena.current(), let entry = try? entry(for: invocation, in: arena) else { return invocation.functionName }
-        return name(at: entry, in: arena)
+        return functionName(of: entry, in: arena)
     }
 }

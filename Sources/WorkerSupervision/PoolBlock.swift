@@ -125,7 +125,7 @@ struct PoolBlock: @unchecked Sendable {
     func called(_ worker: Int) -> FutexWord { word32(line(worker)) }
     /// 0 until the worker is ready for tasks, then 1; 2 when it has decided to leave.
     func phase(_ worker: Int) -> FutexWord { word32(line(worker) + 4) }
-    /// How far the worker has come in its record: the number of entries that it has tried, and, from bit 32 on, of those that there are.
+    /// How far the worker has come in its record: a ``RecordProgress``.
     func progress(_ worker: Int) -> UnsafeMutablePointer<Atomic<UInt64>> { word64(line(worker) + 64) }
     /// The entries of the queue that the worker has reserved.
     func record(_ worker: Int) -> UnsafeMutablePointer<Atomic<UInt64>> { word64(line(worker) + 128) }
@@ -215,6 +215,17 @@ struct PoolBlock: @unchecked Sendable {
         }
         return UnsafeRawBufferPointer(start: arena.base + place.block, count: blockBytes(parts, i).pointee)
     }
+}
+
+/// How far a worker has come in its record: how many entries it has tried, and how many there are.
+struct RecordProgress: BitwiseCopyable {
+    let rawValue: UInt64
+
+    init(rawValue: UInt64) { self.rawValue = rawValue }
+    /// - Parameter untried: the places of the entries that are left.
+    init(untried: Range<Int>) { rawValue = UInt64(untried.lowerBound) | UInt64(untried.upperBound) << 32 }
+
+    var untried: Range<Int> { Int(rawValue & 0xffff_ffff)..<Int(rawValue >> 32) }
 }
 
 /// Where a description of a function lies in the arena, and its length.

@@ -33,8 +33,7 @@ struct PoolWorker {
         header = pool.header
         writer = SlotByteWriter(in: launch.arena)
         // What a predecessor that died has left.
-        let progress = pool.progress(index).pointee.load(ordering: .acquiring)
-        reserved = Int(progress & 0xffff_ffff)..<Int(progress >> 32)
+        reserved = RecordProgress(rawValue: pool.progress(index).pointee.load(ordering: .acquiring)).untried
         isBunched = true
         seen = Array(repeating: 0, count: pool.workers)
     }
@@ -117,7 +116,8 @@ struct PoolWorker {
         guard lookAt != index else { return nil }
         let progress = pool.progress(lookAt).pointee.load(ordering: .relaxed)
         defer { seen[lookAt] = progress }
-        return progress == seen[lookAt] && progress & 0xffff_ffff < progress >> 32 ? pool.steal(from: lookAt, for: index) : nil
+        guard progress == seen[lookAt], !RecordProgress(rawValue: progress).untried.isEmpty else { return nil }
+        return pool.steal(from: lookAt, for: index)
     }
 
     /// Looks for work for a while, if that keeps no other process from a processor. Returns whether there may be some.

@@ -21,7 +21,7 @@ final class Reply<Value: Sendable>: @unchecked Sendable {
     }
 
     func wait() throws -> Value {
-        while word.pointee.load(ordering: .acquiring) == 0 { word.wait(while: 0) }
+        _ = isThere(by: .never)
         guard let value else { preconditionFailure("an answer without a value") }
         return try value.get()
     }

@@ -113,7 +113,7 @@ extension PoolBlock {
                 if !QueueEntry(rawValue: entry).isBunchable { break }
             }
             // Before the head moves: entries that only this worker knows would die with it.
-            progress(worker).pointee.store(UInt64(count) << 32, ordering: .releasing)
+            progress(worker).pointee.store(RecordProgress(untried: 0..<count).rawValue, ordering: .releasing)
             // The entries were there to be copied as long as the head is where it was.
             if head.pointee.compareExchange(
                 expected: position, desired: position &+ UInt64(count), ordering: .sequentiallyConsistent
@@ -157,7 +157,7 @@ extension PoolBlock {
             if ahead < entries.upperBound { prefetchSlot(QueueEntry(rawValue: record(worker)[ahead].load(ordering: .relaxed)).slot) }
             let task = claim(QueueEntry(rawValue: record(worker)[entry].load(ordering: .relaxed)), for: worker)
             // Only now: an entry that nobody looks at any more must not be ready any more.
-            progress(worker).pointee.store(UInt64(entries.lowerBound) | UInt64(entries.upperBound) << 32, ordering: .releasing)
+            progress(worker).pointee.store(RecordProgress(untried: entries).rawValue, ordering: .releasing)
             if let task { return task }
         }
         return nil
@@ -206,11 +206,8 @@ extension PoolBlock {
 
     /// The last entries first: its worker comes from the other end.
     private func visitReserved(by worker: Int, _ body: (QueueEntry) -> Bool) -> Bool {
-        let progress = progress(worker).pointee.load(ordering: .sequentiallyConsistent)
-        var i = Int(progress >> 32)
-        let tried = Int(progress & 0xffff_ffff)
-        while i > tried {
-            i -= 1
+        let progress = RecordProgress(rawValue: progress(worker).pointee.load(ordering: .sequentiallyConsistent))
+        for i in progress.untried.reversed() {
             if !body(QueueEntry(rawValue: record(worker)[i].load(ordering: .acquiring))) { return false }
         }
         return true

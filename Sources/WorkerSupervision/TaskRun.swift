@@ -170,9 +170,7 @@ package final class TaskRun: TaskOwner, @unchecked Sendable {
                 return room
             }
             unpublished += published
-            if published < count {
-                pool.waitForProgress { pool.lock.withLock { pool.phase.refusal != nil || block.room(atLeast: 1, &pool.knownHead) > 0 } }
-            }
+            if published < count { pool.waitForProgress { pool.hasRoomOrRefuses } }
         }
         if pool.configuration.taskTimeout != nil { pool.block.callSupervisor() }
     }
@@ -202,9 +200,7 @@ package final class TaskRun: TaskOwner, @unchecked Sendable {
             }
             if let slot = free.popLast() { return Int(slot) }
             try publish()
-            if !pool.drainFinished() {
-                pool.waitForProgress { pool.lock.withLock { pool.phase.refusal != nil || pool.hasFreeSlot } || pool.drainFinished() }
-            }
+            pool.waitForFreeSlot()
         }
     }
 
@@ -277,17 +273,11 @@ package final class TaskRun: TaskOwner, @unchecked Sendable {
         guard let entry = entry(number) else { return .gone }
         let slot = Int(entry.slot)
         let word = pool.block.load(slot)
-        guard word.use == entry.use else {
-            // Somebody else has taken it out, and is about to say so if that has not been said yet.
-            guard let outcome = takeStray(number) else { return .running }
-            forget(number)
-            self.outcome = outcome
-            return .finished(Finished(number: number, hasOutcome: true, bytes: UnsafeRawBufferPointer(start: nil, count: 0)))
-        }
-        switch word.phase {
+        switch word.use == entry.use ? word.phase : .free {
         case .ready: return .waiting
         case .claimed, .draining: return .running
         case .condemned, .free:
+            // Somebody else has it in hand, or has taken it out, and is about to say so if that has not been said yet.
             guard let outcome = takeStray(number) else { return .running }
             forget(number)
             self.outcome = outcome
@@ -335,10 +325,7 @@ package final class TaskRun: TaskOwner, @unchecked Sendable {
             outcome = pool.takeOutcome(slot, word)
             hasOutcome = true
         }
-        let argumentsBlock = block.place(block.argumentsParts, slot).block
-        if argumentsBlock != 0 { pool.arena.free(argumentsBlock) }
-        if !pool.records[slot].retained.isEmpty { pool.records[slot].retained = [] }
-        pool.records[slot].attempts = 1
+        pool.empty(slot)
         block.word(slot).pointee.store(SlotWord(.free, use: word.use).rawValue, ordering: .releasing)
         if word.hasWaiter { block.futex(slot).wakeAll() }
         if place.hasHandles { block.nudge(word.worker) }
@@ -366,19 +353,15 @@ package final class TaskRun: TaskOwner, @unchecked Sendable {
     // MARK: What others do
 
     override func taskEnded(_ tag: Int, _ outcome: Outcome) {
-        let listener = lock.withLock {
-            if strays[tag] == nil {
-                strays[tag] = outcome
-                strayCount.wrappingAdd(1, ordering: .relaxed)
-            }
-            return listeners.removeValue(forKey: tag)
+        lock.withLock {
+            guard strays[tag] == nil else { return }
+            strays[tag] = outcome
+            strayCount.wrappingAdd(1, ordering: .relaxed)
         }
-        changes.pointee.wrappingAdd(1, ordering: .sequentiallyConsistent)
-        changes.wakeAll()
-        listener?()
+        announce(tag)
     }
 
-    /// Has those look again who wait for a call that was given out to another.
+    /// Has those look again who wait for a call that has come to an end, or was given out to another.
     package func announce(_ number: Int) {
         changes.pointee.wrappingAdd(1, ordering: .sequentiallyConsistent)
         changes.wakeAll()

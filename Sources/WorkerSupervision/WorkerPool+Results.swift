@@ -117,7 +117,7 @@ extension WorkerPool {
     }
 
     /// The function of a task in a slot that is the caller's, in words. May cost milliseconds.
-    func describeFunction(_ slot: Int) -> String { FunctionCatalog.name(at: block.function(slot).entry, in: arena) }
+    func describeFunction(_ slot: Int) -> String { FunctionCatalog.functionName(of: block.function(slot).entry, in: arena) }
 
     // MARK: Giving up
 

@@ -221,7 +221,7 @@ package final class WorkerPool: @unchecked Sendable {
             }
             if published { break }
             // Not only for an end: the last one may have come between the attempt and here.
-            waitForProgress { lock.withLock { phase.refusal != nil || block.room(atLeast: 1, &knownHead) > 0 } || drainFinished() }
+            waitForProgress { hasRoomOrRefuses || drainFinished() }
         }
         if deadline != nil || configuration.taskTimeout != nil { block.callSupervisor() }
     }
@@ -267,13 +267,18 @@ package final class WorkerPool: @unchecked Sendable {
                 return popFreeSlot()
             }
             if let slot { return slot }
-            // Results that nobody has asked for yet must not keep others waiting.
-            if !drainFinished() { waitForProgress { lock.withLock { hasFreeSlot || phase.refusal != nil } || drainFinished() } }
+            waitForFreeSlot()
         }
     }
 
-    /// Under the lock.
-    var hasFreeSlot: Bool { !freeSlots.isEmpty || usedSlots < block.slots }
+    /// Waits until a slot may be free, or the pool takes no more work. Results that nobody has asked for yet must not keep others waiting: they are taken out.
+    func waitForFreeSlot() {
+        if drainFinished() { return }
+        waitForProgress { lock.withLock { !freeSlots.isEmpty || usedSlots < block.slots || phase.refusal != nil } || drainFinished() }
+    }
+
+    /// Whether the queue has room, or will not be asked for it any more.
+    var hasRoomOrRefuses: Bool { lock.withLock { phase.refusal != nil || block.room(atLeast: 1, &knownHead) > 0 } }
 
     /// Under the lock. A slot that was used before comes first: its memory is warm.
     func popFreeSlot() -> Int? {
@@ -289,12 +294,18 @@ package final class WorkerPool: @unchecked Sendable {
         wakePublishers()
     }
 
-    /// Lets go of what a slot was filled with.
-    func clear(_ slot: Int) {
+    /// Lets go of what a slot was filled with. It stays its owner's.
+    @inline(__always)
+    func empty(_ slot: Int) {
         let argumentsBlock = block.place(block.argumentsParts, slot).block
         if argumentsBlock != 0 { arena.free(argumentsBlock) }
         if !records[slot].retained.isEmpty { records[slot].retained = [] }
         records[slot].attempts = 1
+    }
+
+    /// Makes a slot nobody's. Under the lock, once it has been published.
+    func clear(_ slot: Int) {
+        empty(slot)
         records[slot].owner = nil
     }
 
