@@ -84,6 +84,8 @@ package final class TaskRun: TaskOwner, @unchecked Sendable {
     }
 
     package let window: Int
+    /// Whether calls may have to wait for those before them: not those that are submitted singly, which may wait for each other.
+    private var isBunchable: Bool { window > 1 }
     /// How many calls have been submitted and not given out.
     @usableFromInline
     package var inFlight: Int { live }
@@ -162,7 +164,7 @@ package final class TaskRun: TaskOwner, @unchecked Sendable {
                     let slot = Int(entries[place].slot)
                     let use = pool.makeReady(slot)
                     entries[place].use = use
-                    block.enqueue(slot, use: use, ahead: i, isBunchable: true)
+                    block.enqueue(slot, use: use, ahead: i, isBunchable: isBunchable)
                 }
                 block.publish(room)
                 pool.countPublished(room)
