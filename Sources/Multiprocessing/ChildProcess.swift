@@ -26,8 +26,8 @@ public final class ChildProcess<Output: Sendable>: Sendable {
         _ body: ChildCore.Body, name: String?, configuration: WorkerConfiguration, decode: @escaping @Sendable (Outcome) throws -> Output
     ) {
         self.name = name ?? "Process-\(processCounter.wrappingAdd(1, ordering: .relaxed).newValue)"
-        core = ChildCore(body, configuration: configuration)
-        future = Future(core.finished, decode: decode)
+        future = Future(in: nil, decode: decode)
+        core = ChildCore(body, configuration: configuration, finished: future)
     }
 
     /// Describes a process that calls `function` with the arguments; ``start()`` makes it.

@@ -30,7 +30,7 @@ final class CompletionStream<R: Sendable>: @unchecked Sendable {
     }
 
     deinit {
-        if cancelsRest { for future in waiting.values { future.core.cancelIfPending() } }
+        if cancelsRest { for future in waiting.values { future.cancelIfPending() } }
         changes.deallocate()
     }
 
@@ -48,7 +48,7 @@ final class CompletionStream<R: Sendable>: @unchecked Sendable {
                     waiting[nextIndex] = future
                     return nextIndex
                 }
-                future.core.whenComplete { [weak self] _ in self?.hasEnded(index) }
+                future.whenComplete { [weak self] _ in self?.hasEnded(index) }
             }
         }
     }
@@ -141,7 +141,7 @@ final class CompletionStream<R: Sendable>: @unchecked Sendable {
             return Array(waiting.values)
         }
         let isCancelled = Task.isCancelled
-        for future in rest { if isCancelled { future.cancel() } else { future.core.cancelIfPending() } }
+        for future in rest { if isCancelled { future.cancel() } else { future.cancelIfPending() } }
     }
 }
 

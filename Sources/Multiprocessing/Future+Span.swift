@@ -18,14 +18,14 @@ extension Future {
     /// - Throws: what ``get(timeout:)`` throws, and what `body` throws.
     public func withSpan<Element, R>(timeout: Duration? = nil, _ body: (Span<Element>) throws -> R) throws -> R
     where Output == [Element], Element: BitwiseCopyable {
-        guard let outcome = core.wait(until: Deadline(after: timeout)) else { throw lateResult(timeout) }
+        guard let outcome = wait(until: Deadline(after: timeout)) else { throw lateResult(timeout) }
         return try read(outcome, body)
     }
 
     /// As ``withSpan(timeout:_:)``, awaited without blocking a thread.
     public func withSpan<Element, R>(_ body: (Span<Element>) throws -> R) async throws -> R
     where Output == [Element], Element: BitwiseCopyable {
-        try read(await outcome, body)
+        try read(await comingOutcome, body)
     }
 
     private func read<Element, R>(_ outcome: Outcome, _ body: (Span<Element>) throws -> R) throws -> R

@@ -1,5 +1,4 @@
 public import BinaryCoding
-import Glibc
 public import Synchronization
 public import SystemLayer
 import WorkTransfer
@@ -8,23 +7,25 @@ public import WorkerSupervision
 /// The result of work that goes on in another process.
 ///
 /// Every future ends exactly once: with a value, with the error that its function threw, or with what kept it from finishing.
-public final class Future<Output: Sendable>: Sendable {
-    @usableFromInline let core: TaskCore
+public final class Future<Output: Sendable>: TaskCore, @unchecked Sendable {
+    // Unchecked: `decode` never changes, and `decoded` is an atomic.
     @usableFromInline let decode: @Sendable (Outcome) throws -> Output
-    /// The result, decoded once: decoding runs the user's code, so that no lock is held meanwhile, and the first of two threads that do it stores theirs. It is
-    /// written in the state `storing`, and read in `decoded`.
-    @exclusivity(unchecked) @usableFromInline nonisolated(unsafe) var decodedValue: Result<Output, any Error>?
-    @usableFromInline let decodedState = Atomic<UInt8>(0)
-    @inlinable static var storing: UInt8 { 1 }
-    @inlinable static var decoded: UInt8 { 2 }
+    /// The result, decoded once: decoding runs the user's code, so that no lock is held meanwhile, and the first of two threads that do it leaves theirs. An object by
+    /// its address, as a field whose type depends on that of the result would make freeing a future several times as slow.
+    @usableFromInline let decoded = Atomic<UInt>(0)
 
+    /// - Parameters:
+    ///   - pool: to which it is to be submitted; nil for work that is only the sum of other work.
+    ///   - cancelParts: cancels that.
     @usableFromInline
-    init(_ core: TaskCore, decode: @escaping @Sendable (Outcome) throws -> Output) {
-        self.core = core
+    init(in pool: WorkerPool?, cancelParts: (@Sendable () -> Void)? = nil, decode: @escaping @Sendable (Outcome) throws -> Output) {
         self.decode = decode
+        super.init(in: pool, cancelParts: cancelParts)
     }
 
-    deinit { core.abandon() }
+    deinit {
+        if let known = UnsafeRawPointer(bitPattern: decoded.load(ordering: .acquiring)) { Unmanaged<AnyObject>.fromOpaque(known).release() }
+    }
 
     /// Waits for the result. Blocks the calling thread.
     /// - Parameter timeout: from now; nil waits for ever.
@@ -41,15 +42,15 @@ public final class Future<Output: Sendable>: Sendable {
     /// Gives the work up. Work that waits is dropped; a worker that is on it is killed and replaced. The future ends as cancelled at once.
     /// - Returns: false when it had ended before.
     @discardableResult
-    public func cancel() -> Bool { core.cancel() }
+    public func cancel() -> Bool { giveUp() }
 
     /// Whether it has ended, in whatever way.
-    public var isDone: Bool { core.isDone }
+    public var isDone: Bool { hasEnded }
     /// Whether a worker is on it.
-    public var isRunning: Bool { core.isRunning }
+    public var isRunning: Bool { isWithWorker }
     /// Whether it has ended by being cancelled.
     public var isCancelled: Bool {
-        if case .failure(let error)? = core.outcome { error is CancellationError } else { false }
+        if case .failure(let error)? = outcome { error is CancellationError } else { false }
     }
 
     /// Has `body` called with the result, once, also when it is there already.
@@ -57,21 +58,21 @@ public final class Future<Output: Sendable>: Sendable {
     /// The callbacks of a process run one after the other on a thread of their own. They may submit work and wait for it: what completes futures never waits
     /// for them.
     public func whenDone(_ body: @escaping @Sendable (Result<Output, any Error>) -> Void) {
-        core.whenComplete { outcome in
+        whenComplete { outcome in
             CallbackThread.shared.perform { body(self.decodedResult(outcome)) }
         }
     }
 
     var result: Result<Output, any Error> {
-        get async { decodedResult(await outcome) }
+        get async { decodedResult(await comingOutcome) }
     }
 
     /// The outcome, once there is one.
-    var outcome: Outcome {
+    var comingOutcome: Outcome {
         get async {
-            if let outcome = core.outcome { return outcome }
+            if let outcome { return outcome }
             return await withCheckedContinuation { continuation in
-                core.whenComplete { continuation.resume(returning: $0) }
+                whenComplete { continuation.resume(returning: $0) }
             }
         }
     }
@@ -79,7 +80,7 @@ public final class Future<Output: Sendable>: Sendable {
     /// - Parameter timeout: what `deadline` was made of, for the message.
     @inlinable
     func waitForResult(until deadline: Deadline, _ timeout: Duration?) -> Result<Output, any Error> {
-        guard let outcome = core.wait(until: deadline) else {
+        guard let outcome = wait(until: deadline) else {
             return .failure(lateResult(timeout))
         }
         return decodedResult(outcome)
@@ -88,17 +89,37 @@ public final class Future<Output: Sendable>: Sendable {
     /// Decodes at the first call, and gives the same value at every other.
     @inlinable
     func decodedResult(_ outcome: Outcome) -> Result<Output, any Error> {
-        if decodedState.load(ordering: .acquiring) == Self.decoded, let decodedValue { return decodedValue }
-        let new = Result { try decode(outcome) }
-        guard decodedState.compareExchange(expected: 0, desired: Self.storing, ordering: .acquiring).exchanged else {
-            // Another thread has decoded it too, and stores what it has this moment.
-            while decodedState.load(ordering: .acquiring) != Self.decoded { yieldProcessor() }
-            return decodedValue ?? new
-        }
-        decodedValue = new
-        decodedState.store(Self.decoded, ordering: .releasing)
-        return new
+        // Each time anew where nobody can tell: keeping it would cost more.
+        if Self.isPlain, case .small = outcome { return Result { try decode(outcome) } }
+        return keptResult(outcome)
     }
+
+    @inlinable static var isPlain: Bool {
+        Output.self == Int.self || Output.self == Double.self || Output.self == Void.self || Output.self == Bool.self || Output.self == Float.self
+            || Output.self == UInt64.self || Output.self == Int32.self || Output.self == UInt32.self || Output.self == UInt8.self
+    }
+
+    @usableFromInline
+    func keptResult(_ outcome: Outcome) -> Result<Output, any Error> {
+        func result(at address: UInt) -> Result<Output, any Error>? {
+            UnsafeRawPointer(bitPattern: address).map { Unmanaged<DecodedResult<Output>>.fromOpaque($0).takeUnretainedValue().result }
+        }
+        if let known = result(at: decoded.load(ordering: .acquiring)) { return known }
+        let new = DecodedResult(Result { try decode(outcome) })
+        let reference = Unmanaged.passRetained(new)
+        let (exchanged, original) = decoded.compareExchange(
+            expected: 0, desired: UInt(bitPattern: reference.toOpaque()), ordering: .acquiringAndReleasing)
+        if exchanged { return new.result }
+        // Another thread has decoded it too.
+        reference.release()
+        return result(at: original) ?? new.result
+    }
+}
+
+/// What a future's result was decoded to.
+private final class DecodedResult<Output: Sendable>: Sendable {
+    let result: Result<Output, any Error>
+    init(_ result: Result<Output, any Error>) { self.result = result }
 }
 
 /// What who waits in vain is told.
@@ -106,9 +127,6 @@ public final class Future<Output: Sendable>: Sendable {
 func lateResult(_ timeout: Duration?) -> TaskTimeout {
     TaskTimeout("There was no result within \(timeout ?? .zero). The work goes on: wait again, or cancel() it.")
 }
-
-@usableFromInline
-func yieldProcessor() { sched_yield() }
 
 extension Outcome {
     /// What the worker has sent, decoded by `decode`.

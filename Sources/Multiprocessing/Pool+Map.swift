@@ -82,23 +82,21 @@ private func waitForAll<R: Sendable>(_ futures: [Future<R>]) throws -> [R] {
 
 extension Future {
     convenience init(failing error: any Error) {
-        let core = TaskCore()
-        core.complete(.failure(error))
-        self.init(core) { outcome in try outcome.decoded { _ in preconditionFailure("a failed future with a payload") } }
+        self.init(in: nil) { outcome in try outcome.decoded { _ in preconditionFailure("a failed future with a payload") } }
+        complete(.failure(error))
     }
 
     /// A future that ends when all of `parts` have, with what `combine` makes of them.
     convenience init<Part>(allOf parts: [Future<Part>], combine: @escaping @Sendable ([Future<Part>]) throws -> Output) {
-        let core = TaskCore(cancelParts: { for part in parts { part.cancel() } })
-        let remaining = Countdown(parts.count)
-        if parts.isEmpty { core.complete(.made(())) }
-        for part in parts {
-            part.core.whenComplete { _ in if remaining.countDown() { core.complete(.made(())) } }
-        }
         // Decoding is left to whoever asks for the value.
-        self.init(core) { outcome in
+        self.init(in: nil, cancelParts: { for part in parts { part.cancel() } }) { outcome in
             if case .failure(let error) = outcome { throw error }
             return try combine(parts)
+        }
+        let remaining = Countdown(parts.count)
+        if parts.isEmpty { complete(.made(())) }
+        for part in parts {
+            part.whenComplete { _ in if remaining.countDown() { self.complete(.made(())) } }
         }
     }
 }

@@ -43,10 +43,11 @@ extension WorkerPool {
         timeout: Duration? = nil
     ) -> Future<R> {
         let invocation = Invocation(function)
-        let core = submit(invocation.key, isSupervised: isSupervised, timeout: timeout, { invocation.erased }) { writer in
+        let future = Future<R>(in: self) { outcome in try outcome.decoded { try Invocation<repeat each A, R>.decodeOutput(from: &$0) } }
+        submit(future, invocation.key, isSupervised: isSupervised, timeout: timeout, { invocation.erased }) { writer in
             try Invocation<repeat each A, R>.encodeArguments(repeat each argument, to: writer)
         }
-        return Future(core) { outcome in try outcome.decoded { try Invocation<repeat each A, R>.decodeOutput(from: &$0) } }
+        return future
     }
 
     @inlinable
@@ -55,9 +56,10 @@ extension WorkerPool {
         timeout: Duration? = nil
     ) -> Future<Void> {
         let invocation = VoidInvocation(function)
-        let core = submit(invocation.key, isSupervised: isSupervised, timeout: timeout, { invocation.erased }) { writer in
+        let future = Future<Void>(in: self) { outcome in try outcome.decoded { _ in } }
+        submit(future, invocation.key, isSupervised: isSupervised, timeout: timeout, { invocation.erased }) { writer in
             try VoidInvocation<repeat each A>.encodeArguments(repeat each argument, to: writer)
         }
-        return Future(core) { outcome in try outcome.decoded { _ in } }
+        return future
     }
 }

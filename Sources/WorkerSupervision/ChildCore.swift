@@ -43,12 +43,14 @@ package final class ChildCore: @unchecked Sendable {
     /// Whether what the process has said has been taken.
     private var isSettled = false
     private var hasTimedOut = false
-    package let finished = TaskCore()
+    package let finished: TaskCore
     /// Complete once it is known how the process ended, which may be a moment after it has.
     private let statusKnown = TaskCore()
 
-    package init(_ body: Body, configuration: WorkerConfiguration) {
+    /// - Parameter finished: completed with the outcome.
+    package init(_ body: Body, configuration: WorkerConfiguration, finished: TaskCore) {
         self.body = body
+        self.finished = finished
         self.configuration = configuration
     }
 

@@ -33,6 +33,7 @@ struct PoolBlock: @unchecked Sendable {
     private static let tail = 256
     private static let lastPosition = 264
     private static let lastEntry = 272
+    private static let firstSearchers = 280
     private static let leave = 384
     private static let attention = 512
     private static let supervisorAsleep = 516
@@ -106,8 +107,9 @@ struct PoolBlock: @unchecked Sendable {
     var publishersWaiting: FutexWord { word32(Self.publishersWaiting) }
     /// A bit for each worker that sleeps or is about to.
     func sleepers(_ i: Int) -> UnsafeMutablePointer<Atomic<UInt64>> { word64(Self.sleepers + i * 8) }
-    /// A bit for each worker that is awake and looks for work.
-    func searchers(_ i: Int) -> UnsafeMutablePointer<Atomic<UInt64>> { word64(Self.searchers + i * 8) }
+    /// A bit for each worker that is awake and looks for work. The first word is beside the tail, which a publisher writes just before it looks here, and a worker
+    /// looks at just before it writes here.
+    func searchers(_ i: Int) -> UnsafeMutablePointer<Atomic<UInt64>> { word64(i == 0 ? Self.firstSearchers : Self.searchers + i * 8) }
     /// A bit for each worker, living or dead, in whose record are tasks that it has not come to, and that others may take.
     func bunched(_ i: Int) -> UnsafeMutablePointer<Atomic<UInt64>> { word64(Self.bunched + i * 8) }
     /// A bit for each slot whose end the supervisor wants to hear of.

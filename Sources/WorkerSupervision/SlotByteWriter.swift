@@ -6,6 +6,15 @@ final class SlotByteWriter: ArenaByteWriter {
     @exclusivity(unchecked) private var small = UnsafeMutableRawBufferPointer(start: nil, count: 0)
     @exclusivity(unchecked) private var medium = UnsafeMutableRawBufferPointer(start: nil, count: 0)
 
+    /// A free slot that was taken for what is written next; -1 for none.
+    @exclusivity(unchecked) var nextSlot = -1
+
+    @inline(__always)
+    func takeSlot() -> Int? {
+        defer { nextSlot = -1 }
+        return nextSlot < 0 ? nil : nextSlot
+    }
+
     /// Starts over in the memory of a slot.
     func begin(_ parts: PayloadParts, _ slot: Int, of pool: PoolBlock) {
         small = pool.small(parts, slot)

@@ -27,6 +27,8 @@ struct SlotWord: Equatable, BitwiseCopyable {
     static let waiter: UInt64 = 1 << 4
     /// The supervisor wants to hear of the end.
     static let supervised: UInt64 = 1 << 5
+    /// Nobody is left to be told of the end.
+    static let abandoned: UInt64 = 1 << 6
 
     init(rawValue: UInt64) { self.rawValue = rawValue }
 
@@ -40,6 +42,7 @@ struct SlotWord: Equatable, BitwiseCopyable {
     var worker: Int { Int(rawValue >> 8 & 0x7ff) - 1 }
     var hasWaiter: Bool { rawValue & Self.waiter != 0 }
     var isSupervised: Bool { rawValue & Self.supervised != 0 }
+    var isAbandoned: Bool { rawValue & Self.abandoned != 0 }
     /// Whether anybody has asked to hear of the end.
     var hasFlags: Bool { rawValue & (Self.waiter | Self.supervised) != 0 }
     /// Whether a worker has ended the task and nobody has taken the result yet.

@@ -1,86 +1,111 @@
+import Glibc
 public import SystemLayer
 import Synchronization
 
-/// What the tasks in a pool's slots belong to, on their host's side.
-@usableFromInline
-package class TaskOwner: @unchecked Sendable {
-    // Unchecked: each subclass says what guards its state.
+/// One piece of work as its host sees it, from its submission to its outcome, which comes exactly once: what a future is, but for the type of its result. Public as futures
+/// are; what it can do is the library's affair.
+///
+/// A pool does not keep its tasks alive: when nobody asks for one any more, it goes, and its result is then taken out unseen. So whoever tells a task its outcome must not
+/// touch it afterwards, and who frees it meanwhile waits for them, by the word of its slot (see the room's README).
+open class TaskCore: @unchecked Sendable {
+    // Unchecked: the result is written by whoever has set `completing`, or has the slot, and read by those who have seen `done`; the rest is set before the task is published.
+    private static let completing: UInt = 1
+    private static let done: UInt = 2
+    private static let sleeping: UInt = 4
+    private static let flags: UInt = 7
 
-    /// Takes the outcome of the task that was published with `tag`. Never blocks, runs no user code. It may be told twice of a task that was given up while a
-    /// worker was on it: what it is told first counts.
-    func taskEnded(_ tag: Int, _ outcome: Outcome) {}
-}
-
-/// One piece of work as its host sees it, from its submission to its outcome, which comes exactly once.
-@usableFromInline
-package final class TaskCore: TaskOwner, @unchecked Sendable {
-    // Unchecked: `result` is written by whoever has set `completing`, and read by those who have seen `done`; the rest is set before the task is published.
-    private static let completing: UInt32 = 1
-    private static let done: UInt32 = 2
-    private static let sleeping: UInt32 = 4
-
-    private let state = Atomic<UInt32>(0)
-    /// A list of handlers, the last one first; `closedList` once they have been called.
-    private let handlers = Atomic<UInt>(0)
-    private static let closedList: UInt = 1
-    private var result: Outcome?
-
+    /// Flags, and the address of the handler that came last, if any.
+    private let state = Atomic<UInt>(0)
     /// Who runs it, and where; nil for work that is only the sum of other work.
     let pool: WorkerPool?
-    var slot = 0
-    var use: UInt32 = 0
     /// Cancels what the work consists of, for work that no pool runs by itself.
-    private let cancelParts: (@Sendable () -> Void)?
+    private let parts: Parts?
+    // The outcome, as small as can be: there may be millions of these. A short result is in the object itself, a longer one is its payload, anything else is kept apart.
+    @exclusivity(unchecked) private var rest: AnyObject?
+    @exclusivity(unchecked) var slot: Int32 = 0
+    @exclusivity(unchecked) var use: UInt32 = 0
+    @exclusivity(unchecked) private var small: SmallPayload?
+    @exclusivity(unchecked) private var restIsPayload = false
 
-    package init(cancelParts: (@Sendable () -> Void)? = nil) {
-        pool = nil
-        self.cancelParts = cancelParts
+    private final class Parts {
+        let cancel: @Sendable () -> Void
+        init(_ cancel: @escaping @Sendable () -> Void) { self.cancel = cancel }
     }
 
-    init(in pool: WorkerPool) {
+    private final class Kept {
+        let outcome: Outcome
+        init(_ outcome: Outcome) { self.outcome = outcome }
+    }
+
+    /// Work that a pool runs, to which it is to be submitted; or without one, work that is ended by ``complete(_:)``.
+    package init(in pool: WorkerPool? = nil, cancelParts: (@Sendable () -> Void)? = nil) {
         self.pool = pool
-        cancelParts = nil
+        parts = cancelParts.map(Parts.init)
     }
 
-    deinit { freeHandlers(handlers.load(ordering: .acquiring)) }
+    // Who asks by a handler keeps it alive.
+    deinit { if !hasOutcome, let pool = hostPool, pool.abandon(slot, use) { while !hasOutcome { sched_yield() } } }
 
     /// The outcome, once there is one that the host knows of.
-    package var outcome: Outcome? { state.load(ordering: .acquiring) & Self.done != 0 ? result : nil }
-    private var hasOutcome: Bool { state.load(ordering: .acquiring) & Self.done != 0 }
+    package final var outcome: Outcome? {
+        guard hasOutcome else { return nil }
+        if let small { return .small(small) }
+        guard let rest else { preconditionFailure("a task without the outcome that it has") }
+        return restIsPayload ? .value(unsafeDowncast(rest, to: Payload.self)) : unsafeDowncast(rest, to: Kept.self).outcome
+    }
+    private final var hasOutcome: Bool { state.load(ordering: .acquiring) & Self.done != 0 }
 
     /// The pool, in the process that it belongs to. In a forked copy, whatever is done to the task would be done to the parent's.
-    private var hostPool: WorkerPool? { pool.flatMap { $0.isHost ? $0 : nil } }
+    private final var hostPool: WorkerPool? { pool.flatMap { $0.isHost ? $0 : nil } }
     /// Why this copy of a parent's task will never have an outcome, if it is one.
-    private var foreignness: Outcome? {
+    private final var foreignness: Outcome? {
         guard let pool else { return nil }
         do { try pool.checkHost() } catch { return .failure(error) }
         return nil
     }
 
     /// Whether there is an outcome; takes it out of the worker's hands where it lies there.
-    package var isDone: Bool {
+    package final var hasEnded: Bool {
         if hasOutcome { return true }
-        hostPool?.drainIfFinished(slot, use)
+        hostPool?.drainIfFinished(Int(slot), use)
         return hasOutcome
     }
 
     /// Whether a worker is on it now.
-    package var isRunning: Bool { !hasOutcome && hostPool?.isRunning(slot, use) == true }
-
-    override func taskEnded(_ tag: Int, _ outcome: Outcome) { complete(outcome) }
+    package final var isWithWorker: Bool { !hasOutcome && hostPool?.isRunning(Int(slot), use) == true }
 
     /// Gives it its outcome, unless it has one. Never blocks, runs no user code.
     /// - Returns: whether this was the one.
     @discardableResult
-    package func complete(_ outcome: Outcome) -> Bool {
+    package final func complete(_ outcome: Outcome) -> Bool {
         guard state.bitwiseOr(Self.completing, ordering: .acquiringAndReleasing).oldValue & Self.completing == 0 else { return false }
-        result = outcome
-        if state.bitwiseOr(Self.done, ordering: .acquiringAndReleasing).oldValue & Self.sleeping != 0 {
-            Bedroom.wakeAll(ObjectIdentifier(self))
-        }
-        let waiting = handlers.exchange(Self.closedList, ordering: .acquiringAndReleasing)
-        if waiting != 0 { callHandlers(waiting, outcome) }
+        completeAlone(outcome)
         return true
+    }
+
+    /// The same by the only one who may. Unless the caller keeps it alive, the task may be gone afterwards: nothing here touches it once it is done.
+    final func completeAlone(_ outcome: Outcome) {
+        switch outcome {
+        case .small(let payload): small = payload
+        case .value(let payload): (rest, restIsPayload) = (payload, true)
+        default: rest = Kept(outcome)
+        }
+        let identity = ObjectIdentifier(self)
+        let old = state.exchange(Self.completing | Self.done, ordering: .acquiringAndReleasing)
+        if old & ~Self.completing != 0 { Self.tell(old, identity, outcome) }
+    }
+
+    @inline(never)
+    private static func tell(_ old: UInt, _ identity: ObjectIdentifier, _ outcome: Outcome) {
+        if old & sleeping != 0 { Bedroom.wakeAll(identity) }
+        var ordered: [Handler] = []
+        var next = old & ~flags
+        while let pointer = UnsafeRawPointer(bitPattern: next) {
+            let handler = Unmanaged<Handler>.fromOpaque(pointer).takeRetainedValue()
+            ordered.append(handler)
+            next = handler.next
+        }
+        for handler in ordered.reversed() { handler.body(outcome) }
     }
 
     // MARK: Handlers
@@ -88,55 +113,34 @@ package final class TaskCore: TaskOwner, @unchecked Sendable {
     private final class Handler {
         let body: @Sendable (Outcome) -> Void
         var next: UInt = 0
-        init(_ body: @escaping @Sendable (Outcome) -> Void) { self.body = body }
+        /// Kept alive, until it is done.
+        let task: TaskCore
+
+        init(_ body: @escaping @Sendable (Outcome) -> Void, of task: TaskCore) {
+            self.body = body
+            self.task = task
+        }
     }
 
     /// Has `handler` called with the outcome, once, at once if it is there. It runs on whichever thread notices the end, so it must be quick and not block.
-    package func whenComplete(_ handler: @escaping @Sendable (Outcome) -> Void) {
+    package final func whenComplete(_ handler: @escaping @Sendable (Outcome) -> Void) {
         if let known = outcome { return handler(known) }
-        let new = Handler(handler)
-        let reference = UInt(bitPattern: Unmanaged.passRetained(new).toOpaque())
-        var first = handlers.load(ordering: .acquiring)
-        while first != Self.closedList {
-            new.next = first
-            let (exchanged, now) = handlers.compareExchange(expected: first, desired: reference, ordering: .acquiringAndReleasing)
+        let new = Handler(handler, of: self)
+        let reference = Unmanaged.passRetained(new)
+        var known = state.load(ordering: .acquiring)
+        while known & Self.done == 0 {
+            new.next = known & ~Self.flags
+            let desired = UInt(bitPattern: reference.toOpaque()) | known & Self.flags
+            let (exchanged, now) = state.compareExchange(expected: known, desired: desired, ordering: .acquiringAndReleasing)
             if exchanged {
                 // A copy's task will never have an outcome: the handler hears why.
-                if let foreignness { complete(foreignness) } else { pool?.supervise(slot, use) }
+                if let foreignness { complete(foreignness) } else { pool?.supervise(Int(slot), use) }
                 return
             }
-            first = now
+            known = now
         }
-        releaseHandler(reference)
+        reference.release()
         if let outcome { handler(outcome) }
-    }
-
-    private func handler(_ reference: UInt) -> Handler? {
-        UnsafeRawPointer(bitPattern: reference).map { Unmanaged<Handler>.fromOpaque($0).takeUnretainedValue() }
-    }
-
-    private func releaseHandler(_ reference: UInt) {
-        if let pointer = UnsafeRawPointer(bitPattern: reference) { Unmanaged<Handler>.fromOpaque(pointer).release() }
-    }
-
-    private func callHandlers(_ list: UInt, _ outcome: Outcome) {
-        var ordered: [Handler] = []
-        var next = list
-        while let handler = handler(next) {
-            ordered.append(handler)
-            next = handler.next
-        }
-        freeHandlers(list)
-        for handler in ordered.reversed() { handler.body(outcome) }
-    }
-
-    private func freeHandlers(_ list: UInt) {
-        var next = list
-        while next != Self.closedList, let handler = handler(next) {
-            let reference = next
-            next = handler.next
-            releaseHandler(reference)
-        }
     }
 
     // MARK: Waiting
@@ -144,19 +148,19 @@ package final class TaskCore: TaskOwner, @unchecked Sendable {
     /// Waits for the outcome.
     /// - Returns: nil when `deadline` passes first.
     @usableFromInline
-    package func wait(until deadline: Deadline) -> Outcome? {
+    package final func wait(until deadline: Deadline) -> Outcome? {
         if let outcome { return outcome }
         if let foreignness { return foreignness }
         var spinning = Spinning(in: pool)
         while true {
             if let outcome { return outcome }
             // The task's own word is the fastest to hear from: its worker wakes who sleeps there.
-            switch pool?.prepareToSleep(on: slot, use) {
+            switch pool?.prepareToSleep(on: Int(slot), use) {
             case .look: continue
             case .sleep(let word):
                 if spinning.pause() { continue }
-                guard let announced = pool?.announceSleep(on: slot, use) else { continue }
-                if !word.wait(while: announced, until: deadline), !isDone { return nil }
+                guard let announced = pool?.announceSleep(on: Int(slot), use) else { continue }
+                if !word.wait(while: announced, until: deadline), !hasEnded { return nil }
             case .elsewhere, nil:
                 // The host has it in hand.
                 let (word, seen) = Bedroom.place(for: ObjectIdentifier(self))
@@ -168,24 +172,20 @@ package final class TaskCore: TaskOwner, @unchecked Sendable {
 
     // MARK: Giving up
 
-    /// Says that nobody will ask for the outcome: it is taken out when it comes, so that neither it nor what it refers to stays in shared memory.
-    package func abandon() {
-        if !hasOutcome { hostPool?.supervise(slot, use) }
-    }
-
     /// Drops the work if no worker has taken it yet.
-    package func cancelIfPending() { _ = hostPool?.giveUp(slot, use, CancellationError(), running: false) }
+    package final func cancelIfPending() { _ = hostPool?.giveUp(Int(slot), use, CancellationError(), running: false) }
 
     /// Gives the work up: what waits is dropped, and a worker that is on it is killed and replaced.
     /// - Returns: false when it was done already.
-    package func cancel(_ error: any Error = CancellationError()) -> Bool {
-        if let cancelParts {
-            guard complete(.failure(error)) else { return false }
-            cancelParts()
+    package final func giveUp() -> Bool {
+        let outcome = Outcome.failure(CancellationError())
+        if let parts {
+            guard complete(outcome) else { return false }
+            parts.cancel()
             return true
         }
         if foreignness != nil { return false }
-        return pool?.giveUp(slot, use, error) ?? complete(.failure(error))
+        return pool?.giveUp(Int(slot), use, CancellationError()) ?? complete(outcome)
     }
 }
 

@@ -8,7 +8,7 @@ package import WorkTransfer
 ///
 /// Calls are numbered from 0 in the order in which they were submitted. One thread at a time uses a run; only ``taskEnded(_:_:)`` comes from others.
 @usableFromInline
-package final class TaskRun: TaskOwner, @unchecked Sendable {
+package final class TaskRun: @unchecked Sendable {
     // Unchecked: everything is the using thread's, but for `strays` and `listeners`, which `lock` guards.
     let pool: WorkerPool
     @exclusivity(unchecked) var function: FunctionPlace
@@ -354,7 +354,8 @@ package final class TaskRun: TaskOwner, @unchecked Sendable {
 
     // MARK: What others do
 
-    override func taskEnded(_ tag: Int, _ outcome: Outcome) {
+    /// Takes the outcome of a call that another has ended. Never blocks, runs no user code.
+    func taskEnded(_ tag: Int, _ outcome: Outcome) {
         lock.withLock {
             guard strays[tag] == nil else { return }
             strays[tag] = outcome

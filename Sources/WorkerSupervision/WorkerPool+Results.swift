@@ -69,7 +69,30 @@ extension WorkerPool {
     @discardableResult
     func drain(_ slot: Int, _ word: SlotWord) -> Bool {
         guard block.move(slot, from: word, to: word.moved(to: .draining)) else { return false }
-        release(slot, from: word, with: takeOutcome(slot, word))
+        if settle(slot, word) {
+            lock.withLock { freeSlots.append(slot) }
+            wakePublishers()
+            countEnded(1)
+        }
+        return true
+    }
+
+    /// Takes the result out of a finished slot that this thread has made its own, and completes its task.
+    /// - Returns: whether the slot is to be put to the free ones, and the task to be counted: for one thread that does many of these, once for several.
+    @inline(__always)
+    private func settle(_ slot: Int, _ word: SlotWord) -> Bool {
+        let outcome = takeOutcome(slot, word)
+        guard let task = records[slot].task else {
+            release(slot, from: word, with: outcome)
+            return false
+        }
+        let hadHandles = block.place(block.resultParts, slot).hasHandles
+        empty(slot)
+        records[slot].task = nil
+        block.word(slot).pointee.store(SlotWord(.free, use: word.use).rawValue, ordering: .releasing)
+        if !word.isAbandoned { task._withUnsafeGuaranteedRef { $0.completeAlone(outcome) } }
+        if word.hasWaiter { block.futex(slot).wakeAll() }
+        if hadHandles { block.nudge(word.worker) }
         return true
     }
 
@@ -89,31 +112,81 @@ extension WorkerPool {
         return word.phase == .value ? .value(payload) : .error(payload)
     }
 
-    /// Frees a slot that this thread has made its own, and completes its task.
+    /// Frees a slot that this thread has made its own, and says what came of its task, unless that was said when it was condemned.
     func release(_ slot: Int, from word: SlotWord, with outcome: Outcome) {
-        let (owner, tag) = (records[slot].owner, records[slot].tag)
+        let (task, owner, tag) = (records[slot].task, records[slot].owner, records[slot].tag)
         let hadHandles = word.isFinished && block.place(block.resultParts, slot).hasHandles
         lock.withLock {
             clear(slot)
             block.word(slot).pointee.store(SlotWord(.free, use: word.use).rawValue, ordering: .releasing)
             freeSlots.append(slot)
         }
-        owner?.taskEnded(tag, outcome)
+        if word.phase != .condemned { tell(task, owner, tag, word, outcome) }
         if word.hasWaiter { block.futex(slot).wakeAll() }
         if hadHandles { block.nudge(word.worker) }
         wakePublishers()
         countEnded(1)
     }
 
+    private func tell(_ task: Unmanaged<TaskCore>?, _ owner: TaskRun?, _ tag: Int, _ word: SlotWord, _ outcome: Outcome) {
+        owner?.taskEnded(tag, outcome)
+        if let task, !word.isAbandoned { task._withUnsafeGuaranteedRef { $0.completeAlone(outcome) } }
+    }
+
+    /// How many slots are freed at once.
+    private static let mostFreedAtOnce = 64
+    /// How many slots ahead a line is asked for: nearly all were written last by a worker.
+    private static let prefetchDistance = 8
+
     /// Takes out all finished results. Returns whether there were any.
     @discardableResult
     func drainFinished() -> Bool {
-        var found = false
-        for slot in 0..<lock.withLock({ usedSlots }) {
-            let word = block.load(slot)
-            if word.isFinished, drain(slot, word) { found = true }
+        let used = lock.withLock { usedSlots }
+        return withUnsafeTemporaryAllocation(of: Int.self, capacity: Self.mostFreedAtOnce) { freed in
+            var found = false
+            var count = 0
+            for slot in 0..<used {
+                block.prefetchSlot(min(slot + Self.prefetchDistance, used - 1))
+                let word = block.load(slot)
+                guard word.isFinished, block.move(slot, from: word, to: word.moved(to: .draining)) else { continue }
+                found = true
+                guard settle(slot, word) else { continue }
+                freed[count] = slot
+                count += 1
+                if count == freed.count {
+                    putBack(freed[..<count])
+                    count = 0
+                }
+            }
+            if count > 0 { putBack(freed[..<count]) }
+            return found
         }
-        return found
+    }
+
+    private func putBack(_ slots: Slice<UnsafeMutableBufferPointer<Int>>) {
+        lock.withLock { freeSlots.append(contentsOf: slots) }
+        wakePublishers()
+        countEnded(slots.count)
+    }
+
+    /// Says that a task is about to be freed that has no outcome.
+    /// - Returns: whether somebody else has it in hand, and is about to tell the task: it must not be freed before that. Else nobody will.
+    func abandon(_ slot: Int32, _ use: UInt32) -> Bool {
+        let slot = Int(slot)
+        while let word = word(slot, use) {
+            let abandoned = word.with(flag: SlotWord.supervised | SlotWord.abandoned)
+            switch word.phase {
+            case .ready, .claimed:
+                if block.move(slot, from: word, to: abandoned) { return false }
+            case .value, .error:
+                guard block.move(slot, from: word, to: abandoned.moved(to: .draining)) else { continue }
+                release(slot, from: abandoned, with: takeOutcome(slot, word))
+                return false
+            case .free, .condemned, .draining:
+                return true
+            }
+        }
+        return true
     }
 
     /// The function of a task in a slot that is the caller's, in words. May cost milliseconds.
@@ -134,17 +207,15 @@ extension WorkerPool {
                 }
             case .claimed:
                 guard running else { return false }
-                // From here on the worker can no longer finish it, nor begin another.
-                let condemned = word.moved(to: .condemned)
-                guard block.move(slot, from: word, to: condemned) else { continue }
-                // The slot stays condemned until its worker's death has been dealt with, and only after that is another put in its place: so while it is,
-                // under the lock, the owner there is the right one, and so is the worker.
-                let (owner, tag): (TaskOwner?, Int) = lock.withLock {
-                    guard block.load(slot) == condemned else { return (nil, 0) }
+                // From here on the worker can no longer finish it, nor begin another. The slot stays condemned until its worker's death has been dealt with, which takes
+                // the lock, and only after that is another put in its place: so here, the record is the task's, and so is the worker.
+                let condemned: SlotRecord? = lock.withLock {
+                    guard block.move(slot, from: word, to: word.moved(to: .condemned)) else { return nil }
                     workers[word.worker].descriptor?.send(signal: endingSignal)
-                    return (records[slot].owner, records[slot].tag)
+                    return records[slot]
                 }
-                owner?.taskEnded(tag, .failure(error))
+                guard let condemned else { continue }
+                tell(condemned.task, condemned.owner, condemned.tag, word, .failure(error))
                 if word.hasWaiter { block.futex(slot).wakeAll() }
                 return true
             case .value, .error:

@@ -93,7 +93,7 @@ extension WorkerPool {
             deadlines.removeAll { $0.deadline <= now }
             return (expired, deadlines.map(\.deadline).min() ?? .never)
         }
-        for (task, error) in expired { _ = giveUp(task.slot, task.use, error) }
+        for (task, error) in expired { _ = giveUp(Int(task.slot), task.use, error) }
         return next
     }
 

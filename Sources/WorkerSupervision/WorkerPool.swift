@@ -29,8 +29,9 @@ package final class WorkerPool: @unchecked Sendable {
     /// Slots that have ever been used are those below.
     @exclusivity(unchecked) var usedSlots = 0
     let records: UnsafeMutablePointer<SlotRecord>
-    /// Tasks without an outcome.
-    private let outstanding = Atomic<Int>(0)
+    /// How many tasks have been published; how many of them have their outcome.
+    @exclusivity(unchecked) private var published = 0
+    private let ended = Atomic<Int>(0)
     /// Whether no more work is taken.
     let isClosing = Atomic<Bool>(false)
     /// Where the head of the queue has been seen.
@@ -146,41 +147,42 @@ package final class WorkerPool: @unchecked Sendable {
 
     // MARK: Submitting
 
-    /// Submits a call of `invocation`'s function. Blocks only while as many tasks as there are slots have no outcome.
+    /// Submits a call of `invocation`'s function, as `task`, which fails if that cannot be. Blocks only while as many tasks as there are slots have no outcome.
     /// - Parameters:
     ///   - key: the invocation's key; see ``FunctionCatalog/entry(for:in:_:)``.
     ///   - isSupervised: the outcome is wanted without anybody asking for it.
     ///   - timeout: from now; the task's worker is killed when it passes.
-    /// - Returns: the task; one that cannot be submitted has failed already.
     @usableFromInline
     package func submit(
-        _ key: FunctionKey?, isSupervised: Bool = false, timeout: Duration? = nil, _ invocation: () -> ErasedInvocation,
+        _ task: TaskCore, _ key: FunctionKey?, isSupervised: Bool = false, timeout: Duration? = nil, _ invocation: () -> ErasedInvocation,
         _ encodeArguments: (ByteWriter) throws -> Void
-    ) -> TaskCore {
-        let task = TaskCore(in: self)
+    ) {
         let deadline = timeout.map { (Deadline(after: $0), $0) }
         do {
             try checkHost()
             let function = try FunctionCatalog.entry(for: key, in: arena) { invocation().invocation }
-            let slot = try takeSlot()
             let writer = spareWriter.take() ?? SlotByteWriter(in: arena)
-            defer {
-                writer.forget()
-                spareWriter.give(writer)
-            }
+            defer { giveBack(writer) }
+            let slot = try writer.takeSlot() ?? takeSlot()
             do {
                 try fill(slot, FunctionPlace(function), writer, encodeArguments)
             } catch {
                 returnSlot(slot)
                 throw error
             }
-            records[slot].owner = task
-            task.slot = slot
-            try publish(task, in: slot, isSupervised: isSupervised, deadline: deadline)
+            records[slot].task = .passUnretained(task)
+            task.slot = Int32(truncatingIfNeeded: slot)
+            try publish(task, in: slot, isSupervised: isSupervised, deadline: deadline, nextFor: writer)
         } catch {
             task.complete(.failure(error))
         }
-        return task
+    }
+
+    /// Leaves a writer to who needs one next.
+    @inline(__always)
+    private func giveBack(_ writer: SlotByteWriter) {
+        if writer.retainsObjects { writer.forget() }
+        if let other = spareWriter.give(writer), let slot = other.takeSlot() { returnSlot(slot) }
     }
 
     /// Puts a function and its arguments into a slot that is the caller's.
@@ -200,14 +202,13 @@ package final class WorkerPool: @unchecked Sendable {
         if configuration.taskTimeout != nil { block.claimedAt(slot).pointee.store(0, ordering: .relaxed) }
     }
 
-    private func publish(_ task: TaskCore, in slot: Int, isSupervised: Bool, deadline: (Deadline, Duration)?) throws {
+    /// - Parameter nextFor: gets a slot for the next task, if there is one, as the lock is held anyway.
+    private func publish(
+        _ task: TaskCore, in slot: Int, isSupervised: Bool, deadline: (Deadline, Duration)?, nextFor writer: SlotByteWriter
+    ) throws {
         while true {
             let published: Bool = try lock.withLock {
-                if let refusal = phase.refusal {
-                    clear(slot)
-                    freeSlots.append(slot)
-                    throw refusal
-                }
+                guard case .open = phase else { throw refuse(slot) }
                 guard block.room(atLeast: 1, &knownHead) > 0 else { return false }
                 task.use = makeReady(slot, flags: isSupervised ? SlotWord.supervised : 0)
                 block.enqueue(slot, use: task.use, ahead: 0)
@@ -217,6 +218,7 @@ package final class WorkerPool: @unchecked Sendable {
                     deadlines.append((deadline, task, TaskTimeout("The task did not finish within \(timeout), and its worker was ended.")))
                 }
                 block.callWorkerSparingly(&lastCall)
+                if let next = freeSlots.popLast() { writer.nextSlot = next }
                 return true
             }
             if published { break }
@@ -226,17 +228,28 @@ package final class WorkerPool: @unchecked Sendable {
         if deadline != nil || configuration.taskTimeout != nil { block.callSupervisor() }
     }
 
+    /// Frees a slot whose task cannot be published. Under the lock. Returns why.
+    @inline(never)
+    private func refuse(_ slot: Int) -> any Error {
+        clear(slot)
+        freeSlots.append(slot)
+        return phase.refusal ?? PoolError.shutDown
+    }
+
     /// Counts tasks that are about to be published. Under the lock, which says that work is taken.
-    func countPublished(_ count: Int) { outstanding.wrappingAdd(count, ordering: .sequentiallyConsistent) }
+    @inline(__always)
+    func countPublished(_ count: Int) { published += count }
 
     /// Counts tasks that have their outcome.
     @inline(__always)
     func countEnded(_ count: Int) {
-        let left = outstanding.wrappingSubtract(count, ordering: .sequentiallyConsistent).newValue
-        if left == 0, isClosing.load(ordering: .sequentiallyConsistent) { block.callSupervisor() }
+        let ended = ended.wrappingAdd(count, ordering: .sequentiallyConsistent).newValue
+        // Since before it closes, nothing is published.
+        if isClosing.load(ordering: .sequentiallyConsistent), ended == published { block.callSupervisor() }
     }
 
-    var hasOutstanding: Bool { outstanding.load(ordering: .sequentiallyConsistent) != 0 }
+    /// Whether some task has no outcome. Under the lock.
+    var hasOutstanding: Bool { ended.load(ordering: .sequentiallyConsistent) != published }
 
     /// Makes a filled slot ready, in its next use. Under the lock.
     @inline(__always)
@@ -306,6 +319,7 @@ package final class WorkerPool: @unchecked Sendable {
     /// Makes a slot nobody's. Under the lock, once it has been published.
     func clear(_ slot: Int) {
         empty(slot)
+        records[slot].task = nil
         records[slot].owner = nil
     }
 
@@ -323,9 +337,12 @@ package final class WorkerPool: @unchecked Sendable {
 /// What only the host knows of a slot's task.
 ///
 /// It belongs to who holds the slot: who has taken it from the free ones, until the task is published; then who moves it to draining. `owner` is set to nil under the
-/// pool's lock only, for the sake of those who have condemned the slot: as long as it is condemned, they may look at it under the lock.
+/// pool's lock only, for the sake of those who condemn the slot: they look at it under the lock.
 struct SlotRecord {
-    var owner: TaskOwner?
+    /// A task by itself. Not kept alive: see ``TaskCore``.
+    var task: Unmanaged<TaskCore>?
+    /// Or whose call it is.
+    var owner: TaskRun?
     var tag = 0
     var attempts = 1
     /// What must outlive the task's arguments.
@@ -348,7 +365,7 @@ struct Spare<Object: AnyObject>: ~Copyable {
     /// Leaves the object to who needs one next. Returns the one that was there, if any, which nobody does.
     @inline(__always)
     @discardableResult
-    borrowing func give(_ object: Object) -> Object? {
+    borrowing func give(_ object: consuming Object) -> Object? {
         let new = UInt(bitPattern: Unmanaged.passRetained(object).toOpaque())
         let old = UnsafeRawPointer(bitPattern: reference.exchange(new, ordering: .acquiringAndReleasing))
         return old.map { Unmanaged<Object>.fromOpaque($0).takeRetainedValue() }
