@@ -94,9 +94,10 @@ public final class Future<Output: Sendable>: TaskCore, @unchecked Sendable {
         return keptResult(outcome)
     }
 
+    /// Of types that a compiler compares when it knows this future's.
     @inlinable static var isPlain: Bool {
-        Output.self == Int.self || Output.self == Double.self || Output.self == Void.self || Output.self == Bool.self || Output.self == Float.self
-            || Output.self == UInt64.self || Output.self == Int32.self || Output.self == UInt32.self || Output.self == UInt8.self
+        if Output.self == Int.self || Output.self == Double.self || Output.self == Void.self || Output.self == Bool.self { return true }
+        return Output.self == Float.self || Output.self == UInt64.self || Output.self == Int32.self || Output.self == UInt8.self
     }
 
     @usableFromInline

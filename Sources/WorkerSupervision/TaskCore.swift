@@ -91,9 +91,22 @@ open class TaskCore: @unchecked Sendable {
         default: rest = Kept(outcome)
         }
         let identity = ObjectIdentifier(self)
-        let old = state.exchange(Self.completing | Self.done, ordering: .acquiringAndReleasing)
+        let old = setDone()
         if old & ~Self.completing != 0 { Self.tell(old, identity, outcome) }
     }
+
+    /// The same with what most outcomes are.
+    @inline(__always)
+    final func completeAlone(_ payload: SmallPayload) {
+        small = payload
+        let identity = ObjectIdentifier(self)
+        let old = setDone()
+        if old & ~Self.completing != 0 { Self.tell(old, identity, .small(payload)) }
+    }
+
+    /// The last thing done to a task by who tells its outcome. Returns who was to be told.
+    @inline(__always)
+    private final func setDone() -> UInt { state.exchange(Self.completing | Self.done, ordering: .acquiringAndReleasing) }
 
     @inline(never)
     private static func tell(_ old: UInt, _ identity: ObjectIdentifier, _ outcome: Outcome) {

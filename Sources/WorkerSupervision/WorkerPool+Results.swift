@@ -81,30 +81,49 @@ extension WorkerPool {
     /// - Returns: whether the slot is to be put to the free ones, and the task to be counted: for one thread that does many of these, once for several.
     @inline(__always)
     private func settle(_ slot: Int, _ word: SlotWord) -> Bool {
-        let outcome = takeOutcome(slot, word)
         guard let task = records[slot].task else {
-            release(slot, from: word, with: outcome)
+            release(slot, from: word, with: takeOutcome(slot, word))
             return false
         }
-        let hadHandles = block.place(block.resultParts, slot).hasHandles
+        if let payload = smallResult(slot, word) {
+            leave(slot, word)
+            if !word.isAbandoned { task._withUnsafeGuaranteedRef { $0.completeAlone(payload) } }
+        } else {
+            let outcome = takeOutcome(slot, word)
+            let hadHandles = block.place(block.resultParts, slot).hasHandles
+            leave(slot, word)
+            if !word.isAbandoned { task._withUnsafeGuaranteedRef { $0.completeAlone(outcome) } }
+            if hadHandles { block.nudge(word.worker) }
+        }
+        if word.hasWaiter { block.futex(slot).wakeAll() }
+        return true
+    }
+
+    /// Makes a slot free that had a task by itself, but for the list of free ones.
+    @inline(__always)
+    private func leave(_ slot: Int, _ word: SlotWord) {
         empty(slot)
         records[slot].task = nil
         block.word(slot).pointee.store(SlotWord(.free, use: word.use).rawValue, ordering: .releasing)
-        if !word.isAbandoned { task._withUnsafeGuaranteedRef { $0.completeAlone(outcome) } }
-        if word.hasWaiter { block.futex(slot).wakeAll() }
-        if hadHandles { block.nudge(word.worker) }
-        return true
+    }
+
+    /// A result that is short and names no shared object, as most are.
+    @inline(__always)
+    private func smallResult(_ slot: Int, _ word: SlotWord) -> SmallPayload? {
+        let place = block.place(block.resultParts, slot)
+        guard word.phase == .value, place.isInline, place.inlineBytes <= PoolBlock.smallBytes, !place.hasHandles,
+            let start = block.bytes(block.resultParts, slot).baseAddress
+        else { return nil }
+        return SmallPayload(start, count: place.inlineBytes)
     }
 
     /// What a worker has left in a slot that this thread has made its own.
     func takeOutcome(_ slot: Int, _ word: SlotWord) -> Outcome {
+        if let payload = smallResult(slot, word) { return .small(payload) }
         let parts = block.resultParts
         let place = block.place(parts, slot)
         let bytes = block.bytes(parts, slot)
         guard let start = bytes.baseAddress else { preconditionFailure("a result at no address") }
-        if word.phase == .value, place.isInline, place.inlineBytes <= PoolBlock.smallBytes, !place.hasHandles {
-            return .small(SmallPayload(start, count: place.inlineBytes))
-        }
         let payload = Payload(
             inline: start, bytes: bytes.count, block: place.block,
             handles: place.hasHandles && !place.isBareHandle ? block.resultHandles(slot).pointee : 0, isBareHandle: place.isBareHandle,

@@ -19,7 +19,7 @@
 #define ATTEMPTS 1        /* 1: a lost task fails; 2: it is run once again */
 #endif
 
-/* A slot's word: phase, worker + 1, use. Its task is its contents. */
+/* A slot's word: phase, worker + 1, use, and whether nobody is left to be told. Its task is its contents. */
 #define FREE 0
 #define READY 1
 #define CLAIMED 2
@@ -29,12 +29,14 @@
 #define WORD(phase, worker, use) ((phase) | ((worker) << 3) | ((use) << 5))
 #define PHASE(w) ((w) & 7)
 #define WORKER(w) (((w) >> 3) & 3)
-#define USE(w) ((w) >> 5)
-#define MOVED(w, phase) (((w) & 248) | (phase))
+#define USE(w) (((w) >> 5) & 7)
+#define ABANDONED 256
+#define IS_ABANDONED(w) (((w) & ABANDONED) != 0)
+#define MOVED(w, phase) (((w) & (ABANDONED | 248)) | (phase))
 #define NONE 255
 #define IS_THERE(entry) (PHASE(word[(entry) & 1]) == READY && USE(word[(entry) & 1]) == ((entry) >> 1))
 
-byte word[SLOTS];
+short word[SLOTS];
 byte contents[SLOTS];        /* the task whose arguments lie there */
 byte result[SLOTS];          /* the task whose result lies there */
 byte queue[PLACES];          /* slot | use << 1 */
@@ -44,7 +46,8 @@ bool locked;                 /* the host's lock */
 bool taken[SLOTS];           /* not in the host's list of free slots */
 byte slot_of[TASKS], use_of[TASKS];
 bool published[TASKS];
-byte outcome[TASKS];         /* 0 none, 1 a value, 2 a failure, 3 given up */
+byte outcome[TASKS];         /* 0 none, 1 a value, 2 a failure, 3 given up, 4 of no interest to anybody */
+bool freed[TASKS];           /* what the outcome would be told to */
 byte runs[TASKS], releases[TASKS];
 bool killed[2], ended[2];
 byte busy[2];                /* the task a worker has claimed; NONE */
@@ -56,11 +59,21 @@ bool over;
 #define UNLOCK locked = false
 #define ALL_DONE (outcome[0] && outcome[TASKS - 1])
 
+/* Who tells touches the task. */
+inline tell(t, what) {
+    atomic { assert(!freed[t]); if :: outcome[t] == 0 -> outcome[t] = what :: else fi }
+}
+
+/* Nothing is told (0) where who has condemned the task does that. */
 inline release(s, t, what) {
     /* Only whoever has moved the word to DRAINING is here, so once a task. */
-    atomic { t = contents[s]; releases[t]++; assert(releases[t] == 1); contents[s] = NONE }
+    atomic { t = contents[s]; releases[t]++; assert(releases[t] == 1); contents[s] = NONE; if :: IS_ABANDONED(word[s]) -> t = t | 128 :: else fi }
     word[s] = MOVED(word[s], FREE) & 231;
-    atomic { !locked -> taken[s] = false; if :: outcome[t] == 0 -> outcome[t] = what :: else fi }
+    atomic { !locked -> taken[s] = false }
+    if
+    :: t < 128 && what > 0 -> tell(t, what)
+    :: else
+    fi
 }
 
 inline drain(s, w, t, ok) {
@@ -76,7 +89,8 @@ inline drain(s, w, t, ok) {
 }
 
 proctype Worker(byte i) {
-    byte entry, current, s, t;
+    byte entry, s, t;
+    short current;
     bool ok;
 begin:
     {
@@ -100,7 +114,7 @@ again:  if
             atomic {
                 if
                 :: word[s] == current ->
-                    current = WORD(CLAIMED, i + 1, USE(current)); word[s] = current; ok = true;
+                    current = WORD(CLAIMED, i + 1, USE(current)) | (current & ABANDONED); word[s] = current; ok = true;
                     t = contents[s]; busy[i] = t; runs[t]++; assert(runs[t] <= ATTEMPTS)
                 :: else -> goto again
                 fi
@@ -113,7 +127,8 @@ again:  if
             /* The arguments are there as long as this worker may read them. */
             assert(contents[s] == t);
             result[s] = t;
-            atomic { if :: word[s] == current -> word[s] = MOVED(current, VALUE); busy[i] = NONE :: else -> killed[i] = true fi }
+            /* Tried again when a flag was set meanwhile. */
+            atomic { if :: (word[s] & 255) == (current & 255) -> word[s] = MOVED(word[s], VALUE); busy[i] = NONE :: else -> killed[i] = true fi }
         :: else
         fi;
         goto again;
@@ -135,7 +150,8 @@ inline room(ok) {
 
 /* A thread of the host that submits, and then waits for every outcome. */
 active proctype Publisher() {
-    byte t, s, w, x;
+    byte t, s, x;
+    short w;
     bool ok;
     for (t : 0 .. TASKS - 1) {
         /* Results that nobody has asked for make no room by themselves. */
@@ -172,8 +188,9 @@ active proctype Publisher() {
     }
     for (t : 0 .. TASKS - 1) {
         do
-        :: outcome[t] -> break
-        :: outcome[t] == 0 && PHASE(word[slot_of[t]]) == VALUE && USE(word[slot_of[t]]) == use_of[t] ->
+        :: outcome[t] && (outcome[t] != 4 || releases[t]) -> break
+        /* What nobody asks for, the supervisor takes out, as this thread does here. */
+        :: (outcome[t] == 0 || (outcome[t] == 4 && !releases[t])) && PHASE(word[slot_of[t]]) == VALUE && USE(word[slot_of[t]]) == use_of[t] ->
             w = word[slot_of[t]];
             if :: PHASE(w) == VALUE && USE(w) == use_of[t] -> drain(slot_of[t], w, x, ok) :: else fi
         od
@@ -184,7 +201,8 @@ active proctype Publisher() {
 #ifdef GIVE_UP
 /* Another thread of the host, which gives a task up, or takes out its result. */
 active proctype OtherThread() {
-    byte t, s, w, x;
+    byte t, s, x;
+    short w;
     bool ok;
     if
     :: published[0] -> t = 0
@@ -199,13 +217,11 @@ active proctype OtherThread() {
             atomic { ok = (word[s] == w); if :: ok -> word[s] = MOVED(w, DRAINING) :: else fi }
             if :: ok -> release(s, x, 3); break :: else fi
         :: USE(w) == use_of[t] && PHASE(w) == CLAIMED ->
-            atomic { ok = (word[s] == w); if :: ok -> word[s] = MOVED(w, CONDEMNED) :: else fi }
+            LOCK;
+            atomic { ok = (word[s] == w); if :: ok -> word[s] = MOVED(w, CONDEMNED); killed[WORKER(w) - 1] = true :: else fi }
+            UNLOCK;
             if
-            :: ok ->
-                atomic { if :: outcome[t] == 0 -> outcome[t] = 3 :: else fi }
-                LOCK;
-                if :: word[s] == MOVED(w, CONDEMNED) -> killed[WORKER(w) - 1] = true :: else fi;
-                UNLOCK; break
+            :: ok -> if :: !IS_ABANDONED(w) -> tell(t, 3) :: else fi; break
             :: else
             fi
         :: USE(w) == use_of[t] && PHASE(w) == VALUE -> drain(s, w, x, ok); break
@@ -217,8 +233,38 @@ active proctype OtherThread() {
 
 #endif
 
+#ifdef ABANDON
+/* The last one to ask for the first task asks no more, and frees it. */
+active proctype Leaver() {
+    byte s, x;
+    short w;
+    bool ok;
+    published[0];
+    do
+    :: outcome[0] -> break
+    :: outcome[0] == 0 ->
+        atomic { s = slot_of[0]; w = word[s] }
+        if
+        :: USE(w) == use_of[0] && (PHASE(w) == READY || PHASE(w) == CLAIMED) ->
+            atomic { ok = (word[s] == w); if :: ok -> word[s] = w | ABANDONED; outcome[0] = 4 :: else fi }
+        :: USE(w) == use_of[0] && PHASE(w) == VALUE ->
+            atomic { ok = (word[s] == w); if :: ok -> word[s] = MOVED(w, DRAINING) | ABANDONED; outcome[0] = 4 :: else fi }
+            if :: ok -> release(s, x, 1) :: else fi
+        :: else ->
+#ifndef LEAVE_AT_ONCE
+            /* Somebody is about to tell it. */
+            outcome[0];
+#endif
+            break
+        fi
+    od;
+    freed[0] = true
+}
+#endif
+
 active proctype Supervisor() {
-    byte i, s, w, t;
+    byte i, s, t;
+    short w;
     bool ok;
     atomic { record[0] = NONE; record[1] = NONE; run Worker(0); run Worker(1) }
     do
@@ -239,12 +285,12 @@ active proctype Supervisor() {
                     if
                     :: ok ->
 #ifdef RETRY_BY_STORE
-                        word[s] = WORD(READY, 0, USE(w));
+                        word[s] = WORD(READY, 0, USE(w)) | (w & ABANDONED);
 #else
-                        atomic { ok = (word[s] == w); if :: ok -> word[s] = WORD(READY, 0, USE(w)) :: else fi }
+                        atomic { ok = (word[s] == w); if :: ok -> word[s] = WORD(READY, 0, USE(w)) | (w & ABANDONED) :: else fi }
 #endif
                         /* From here on it can be claimed: by the entry that it had, which somebody may still have put by. */
-                        if :: ok -> assert(!outcome[contents[s]]); cost[i]++; queue[tail % PLACES] = s | (USE(w) << 1); tail++ :: else fi;
+                        if :: ok -> assert(!outcome[contents[s]] || outcome[contents[s]] == 4); cost[i]++; queue[tail % PLACES] = s | (USE(w) << 1); tail++ :: else fi;
                         UNLOCK
                     :: else ->
                         UNLOCK;
@@ -253,7 +299,11 @@ active proctype Supervisor() {
                     fi
                 :: WORKER(w) == i + 1 && PHASE(w) == CONDEMNED ->
                     atomic { ok = (word[s] == w); if :: ok -> word[s] = MOVED(w, DRAINING) :: else fi }
+#ifdef TELL_TWICE
                     if :: ok -> cost[i]++; release(s, t, 3) :: else fi
+#else
+                    if :: ok -> cost[i]++; release(s, t, 0) :: else fi
+#endif
                 :: WORKER(w) == i + 1 && PHASE(w) == VALUE ->
 #ifdef SETTLE_WITHOUT_DRAIN
                     result[s] = NONE;      /* gone with the worker's memory */
