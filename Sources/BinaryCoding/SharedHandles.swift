@@ -22,7 +22,8 @@ package protocol SharedHandleObject: AnyObject {
 /// The counterpart of ``SharedHandleObject``.
 package protocol SharedHandleDecodable: AnyObject, Decodable {
     /// The object at `handle`, which may be anything. Where there is none of this type it is nil, and `init(from:)` says why.
-    static func find(handle: UInt64) -> Self?
+    /// - Parameter isHeld: this process holds the object already, on behalf of what is found: the hold is taken over, unless the answer is nil.
+    static func find(handle: UInt64, isHeld: Bool) -> Self?
 }
 
 /// Writes objects of type `Object` as their handles.
@@ -45,7 +46,7 @@ enum HandleDecoding<Object: SharedHandleDecodable>: CompositeDecodable {
         -> Same
     {
         if slot.tag == Tag.handle, let handle = try? core.source.load(slot.payload, before: slot.payloadEnd, as: UInt64.self),
-            let object = Object.find(handle: handle)
+            let object = Object.find(handle: handle, isHeld: false)
         {
             return unsafeBitCast(object, to: Same.self)
         }
@@ -88,11 +89,12 @@ extension ByteWriter {
 
 extension ByteReader {
     /// The object that comes next, if it is one of the type `Object`: without a decoder, as nothing else is in it.
-    mutating func takeObject<Object: SharedHandleDecodable>(_ type: Object.Type) -> Object? {
-        guard remaining >= 9, bytes[offset] == Tag.handle,
-            let object = Object.find(handle: bytes.loadUnaligned(fromByteOffset: offset + 1, as: UInt64.self))
-        else { return nil }
-        _ = try? take(9)
+    mutating func takeObject<Object: SharedHandleDecodable>(_ type: Object.Type) -> AnyObject? {
+        guard remaining >= 9, let start = bytes.baseAddress.map({ $0 + offset }), start.load(as: UInt8.self) == Tag.handle else { return nil }
+        let handle = (start + 1).loadUnaligned(as: UInt64.self)
+        guard let object = Object.find(handle: handle, isHeld: handle == hold) else { return nil }
+        if handle == hold { hold = 0 }
+        skip(9)
         return object
     }
 }

@@ -6,22 +6,26 @@ public import WorkTransfer
 
 extension WorkerPool {
     /// Calls a function, and waits for what comes of it, by a run that is used again and again: nothing is allocated for the call.
-    /// - Parameter take: gets the result's bytes, or the outcome where that is no short result.
+    /// - Parameter take: gets a reader of the result's bytes, or the outcome where that is no short result.
     @usableFromInline
     package func call(
         _ key: FunctionKey?, _ invocation: () -> ErasedInvocation, _ encodeArguments: (ByteWriter) throws -> Void,
-        _ take: (_ result: UnsafeRawBufferPointer, _ outcome: Outcome?) throws -> Void
+        _ take: (_ result: inout ByteReader, _ outcome: Outcome?) throws -> Void
     ) throws {
         try checkHost()
         let function = FunctionPlace(try FunctionCatalog.entry(for: key, in: arena) { invocation().invocation })
         let run = spareRun.take() ?? TaskRun(function, window: 1, in: self)
+        run.takesHolds = true
         defer {
             spareRun.give(run)?.returnSlots()
             // Its slot and it would keep a pool alive that has ended.
             if isClosing.load(ordering: .sequentiallyConsistent) { spareRun.take()?.returnSlots() }
         }
         let finished = try run.callAndWait(function, encodeArguments)
-        try take(finished.bytes, finished.hasOutcome ? run.takeOutcome() : nil)
+        var result = ByteReader(finished.bytes, hold: finished.hold)
+        // Of a shared object that was not what is expected.
+        defer { if result.hold != 0 { HandleRegistry.endCustody(of: result.hold, in: arena) } }
+        try take(&result, finished.hasOutcome ? run.takeOutcome() : nil)
     }
 }
 
