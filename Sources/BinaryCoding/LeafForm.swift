@@ -29,15 +29,14 @@ package struct LeafForm: BitwiseCopyable, Sendable {
             guard plan.pointee.tag != Tag.raw, let size = Tag.scalarSize(plan.pointee.tag) else { return nil }
             return LeafForm(tag: plan.pointee.tag, size: UInt8(size))
         case .string: return LeafForm(tag: Tag.shortString, size: 0)
-        case .composite where plan.pointee.shared != nil && plan.pointee.encoder != nil: return LeafForm(tag: Tag.handle, size: 0, plan: plan)
+        case .composite where plan.pointee.shared != nil: return LeafForm(tag: Tag.handle, size: 0, plan: plan)
         case .composite, .codable: return nil
         }
     }
 
-    @inline(__always)
-    fileprivate var isObject: Bool { tag == Tag.handle }
-    fileprivate var objectDecoding: (any SharedHandleDecodable.Type)? { plan?.pointee.shared }
-    fileprivate var objectEncoding: (any CompositeEncodable.Type)? { plan?.pointee.encoder }
+    /// Whether the values are shared objects.
+    package var isObject: Bool { tag == Tag.handle }
+    fileprivate var objectType: (any SharedHandleDecodable.Type)? { plan?.pointee.shared }
 
     /// For places that hold no value.
     package static var none: LeafForm { LeafForm(tag: Tag.null, size: 1) }
@@ -100,7 +99,7 @@ extension ByteReader {
         }
         if form.ownsMemory {
             if form.isObject {
-                guard let type = form.objectDecoding, let object = takeObject(type) else { return false }
+                guard let type = form.objectType, let object = takeObject(type) else { return false }
                 cell.store(object)
                 return true
             }
@@ -160,7 +159,18 @@ extension ByteReader {
 }
 
 extension ByteWriter {
-    /// Appends the value in `cell`, as ``encodeBinary(_:to:)`` would.
+    /// Appends the place of the object in `cell`, as ``encodeBinary(_:to:)`` would, and takes it over from the cell.
+    package final func append(moving cell: LeafCell, as form: LeafForm) throws {
+        guard let type = form.objectType, let object = cell.object else { preconditionFailure("a cell without a shared object") }
+        let handle = handle(of: object, type)
+        try encode(handle: handle, of: object.takeRetainedValue())
+    }
+
+    private final func handle<Object: SharedHandleDecodable>(of object: Unmanaged<AnyObject>, _ type: Object.Type) -> UInt64 {
+        unsafeBitCast(object, to: Unmanaged<Object>.self)._withUnsafeGuaranteedRef { $0.handle }
+    }
+
+    /// Appends the value in `cell`, which is no object, as ``encodeBinary(_:to:)`` would.
     package final func append(_ cell: LeafCell, as form: LeafForm) throws {
         if form.size == 8, capacity - count > 8 {
             let memory = base + count
@@ -180,10 +190,6 @@ extension ByteWriter {
 
     @inline(never)
     private final func appendSlowly(_ cell: LeafCell, as form: LeafForm) throws {
-        if let encoding = form.objectEncoding, let object = cell.object {
-            _ = try encoding.encodeLeaf(object, to: self)
-            return
-        }
         try withUnsafeBytes(of: cell) { bytes in
             let value = bytes.baseAddress.unsafelyUnwrapped
             if form.ownsMemory { return try encodeString(value.load(as: String.self)) }

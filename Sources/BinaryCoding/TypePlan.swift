@@ -67,7 +67,8 @@ extension TypePlan {
             new.initialize(
                 to: TypePlan(
                     type: ObjectIdentifier(type), encoding: kind(composite: encoder != nil), decoding: kind(composite: decoder != nil),
-                    tag: tag, size: size, stride: stride, wordTag: isRaw && Tag.scalarSize(tag) == 8 ? tag : 0, isScalar: isRaw && Tag.scalarSize(tag) != nil,
+                    tag: tag, size: size, stride: stride, wordTag: isRaw && Tag.scalarSize(tag) == 8 ? tag : 0,
+                    isScalar: isRaw && Tag.scalarSize(tag) != nil,
                     checked: type == Bool.self ? rawType : nil, number: type as? any Number.Type, encoder: encoder, decoder: decoder,
                     shared: type as? any SharedHandleDecodable.Type, next: Plan(head)))
             // No lock: a lock held by another thread at the moment of a fork would stay locked in the child. Two threads

@@ -225,7 +225,8 @@ public final class SharedLock: Codable, Sendable, SharedObject, SharedHandleDeco
 
     private static func takeBlock(at handle: UInt64, isHeld: Bool) -> (ObjectBlock, LockKind)? {
         guard let arena = try? Arena.current(), let found = ObjectBlock.find(.lock, elementSize: nil, at: handle, in: arena),
-            let kind = kind(code: found.elementSize), let block = ObjectBlock.take(.lock, elementSize: nil, at: handle, isHeld: isHeld, in: arena)
+            let kind = kind(code: found.elementSize),
+            let block = ObjectBlock.take(.lock, elementSize: nil, at: handle, isHeld: isHeld, in: arena)
         else { return nil }
         return (block, kind)
     }

@@ -134,30 +134,39 @@ package final class ResolvedInvocation: AnyInvocation {
         var a = LeafCell()
         var b = LeafCell()
         var c = LeafCell()
-        var taken = 0
-        defer {
-            if taken > 0, first.ownsMemory { a.destroy(as: first) }
-            if taken > 1, second.ownsMemory { b.destroy(as: second) }
-            if taken > 2, third.ownsMemory { c.destroy(as: third) }
-        }
-        if count > 0 {
-            guard reader.take(first, into: &a) else { return false }
-            taken = 1
-        }
-        if count > 1 {
-            guard reader.take(second, into: &b) else { return false }
-            taken = 2
-        }
-        if count > 2 {
-            guard reader.take(third, into: &c) else { return false }
-            taken = 3
-        }
-        arguments = reader
         var value: LeafCell
-        do { value = try call(owningForm, a, b, c) } catch { throw .thrown(error) }
+        do {
+            // The arguments are done with before the result is written: nothing is to be done between that and its being seen.
+            var taken = 0
+            defer {
+                if taken > 0, first.ownsMemory { a.destroy(as: first) }
+                if taken > 1, second.ownsMemory { b.destroy(as: second) }
+                if taken > 2, third.ownsMemory { c.destroy(as: third) }
+            }
+            if count > 0 {
+                guard reader.take(first, into: &a) else { return false }
+                taken = 1
+            }
+            if count > 1 {
+                guard reader.take(second, into: &b) else { return false }
+                taken = 2
+            }
+            if count > 2 {
+                guard reader.take(third, into: &c) else { return false }
+                taken = 3
+            }
+            arguments = reader
+            value = try call(owningForm, a, b, c)
+        } catch { throw .thrown(error) }
         if isVoid { return true }
-        defer { if output.ownsMemory { value.destroy(as: output) } }
-        do { try result.append(value, as: output) } catch { throw outputFailure(error) }
+        do {
+            if output.isObject {
+                try result.append(moving: value, as: output)
+            } else {
+                defer { if output.ownsMemory { value.destroy(as: output) } }
+                try result.append(value, as: output)
+            }
+        } catch { throw outputFailure(error) }
         return true
     }
 

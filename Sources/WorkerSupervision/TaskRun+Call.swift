@@ -31,7 +31,10 @@ extension WorkerPool {
 
 extension TaskRun {
     fileprivate func callAndWait(_ function: FunctionPlace, _ encodeArguments: (ByteWriter) throws -> Void) throws -> Finished {
-        self.function = function
+        if function != self.function {
+            self.function = function
+            patience = Self.firstPatience
+        }
         do {
             if let error = try submit(publishesAtOnce: true, encodeArguments) { throw error }
         } catch {
@@ -40,14 +43,29 @@ extension TaskRun {
         }
         let number = newest - 1
         // To look at the slot while its worker fills it would take the line from the worker, once for each look.
-        if pool.mayEverSpin { for _ in 0..<12 { spinPause() } }
+        if pool.mayEverSpin { for _ in 0..<patience / 8 { spinPause() } }
+        var looks = 0
         while true {
             if let finished = takeIfFinished(number) {
+                if looks <= Self.mostLooks { learn(wasTooEarly: looks > 0) }
                 pool.countEnded(collected)
                 collected = 0
                 return finished
             }
-            _ = waiter(for: number)?.wait(until: .never)
+            looks += 1
+            if looks <= Self.mostLooks, pool.mayEverSpin {
+                spinPause()
+            } else {
+                _ = waiter(for: number)?.wait(until: .never)
+            }
         }
+    }
+
+    /// How many looks after the first one a call may take to be one of those whose length is worth knowing: where tasks take longer than this, looks do not matter.
+    private static let mostLooks = 32
+
+    /// Waits a little longer before the first look at the next call if there were others, and a little shorter if not: one look in nine is then too early.
+    private func learn(wasTooEarly: Bool) {
+        if wasTooEarly { if patience < 8 * 40 { patience += 8 } } else if patience > 8 * 4 { patience -= 1 }
     }
 }

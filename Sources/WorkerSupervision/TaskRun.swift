@@ -38,6 +38,9 @@ package final class TaskRun: TaskOwner, @unchecked Sendable {
     private var outcome: Outcome?
     /// Whether who collects takes over the holds on shared objects that are results: see ``Finished/hold``.
     @exclusivity(unchecked) var takesHolds = false
+    /// How long to leave the slot of a call alone before the first look whether it has ended, in eighths of a pause of the processor: learnt, for one function.
+    @exclusivity(unchecked) var patience = firstPatience
+    static let firstPatience = 8 * 12
 
     let lock = HostLock()
     /// What calls came to that were ended by others: other threads that needed their slots, the supervisor, whoever ended the pool.

@@ -131,10 +131,11 @@ extension PublicInterface {
                     value.value += 1
                     #expect(sameValue.value == value.value)
                     let lock = try pool.apply { try SharedLock() }
-                    let sameLock = try pool.apply({ (lock: SharedLock, refuses: Bool) in
-                        if refuses { throw Refusal(reason: "locked") }
-                        return lock
-                    }, lock, false)
+                    let sameLock = try pool.apply(
+                        { (lock: SharedLock, refuses: Bool) in
+                            if refuses { throw Refusal(reason: "locked") }
+                            return lock
+                        }, lock, false)
                     try lock.lock()
                     #expect(throws: Refusal.self) { try pool.apply({ (_: SharedLock) -> SharedLock in throw Refusal(reason: "no") }, lock) }
                     #expect(try sameLock.lock(timeout: .zero) == false)
