@@ -5,7 +5,7 @@
 package func encodeBinary<T: Encodable>(_ value: T, to writer: ByteWriter) throws {
     let plan = TypePlan.of(T.self)
     if plan.pointee.wordTag != 0 { return try writer.encodeTagged(unsafeBitCast(value, to: UInt64.self), plan.pointee.wordTag) }
-    if plan.pointee.isNumber { return try encodeNumber(value, plan: plan, to: writer) }
+    if plan.pointee.isScalar { return try encodeNumber(value, plan: plan, to: writer) }
     try encodeOther(value, plan: plan, to: writer)
 }
 
@@ -32,7 +32,7 @@ private func encodeOther<T: Encodable>(_ value: T, plan: Plan, to writer: ByteWr
 package func decodeBinary<T: Decodable>(_ type: T.Type = T.self, from reader: inout ByteReader) throws -> T {
     let plan = TypePlan.of(T.self)
     if plan.pointee.wordTag != 0, let word = reader.takeWord(tag: plan.pointee.wordTag) { return unsafeBitCast(word, to: T.self) }
-    if plan.pointee.isNumber, let bytes = reader.numberBytes(plan) { return decodeNumber(type, plan: plan, from: bytes) }
+    if plan.pointee.isScalar, let bytes = reader.numberBytes(plan) { return decodeNumber(type, plan: plan, from: bytes) }
     return try decodeOther(type, plan: plan, from: &reader)
 }
 
@@ -43,7 +43,7 @@ private func decodeNumber<T>(_ type: T.Type, plan: Plan, from bytes: UnsafeRawPo
 private func decodeOther<T: Decodable>(_ type: T.Type, plan: Plan, from reader: inout ByteReader) throws -> T {
     if plan.pointee.decoding == .string, let string = reader.shortString() { return unsafeBitCast(string, to: T.self) }
     // Neither does a shared object.
-    if let shared = plan.pointee.shared, let object = reader.takeObject(shared) { return unsafeBitCast(object as AnyObject, to: T.self) }
+    if let shared = plan.pointee.shared, let object = reader.takeObject(shared) { return unsafeBitCast(object, to: T.self) }
     let core = DecodingCore(reader.bytes)
     defer { core.finish() }
     let value: T

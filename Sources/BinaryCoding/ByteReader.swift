@@ -6,8 +6,15 @@ package struct ByteReader {
     /// How many bytes have been taken.
     @inlinable package var offset: Int { position }
 
+    /// The place of the shared object that the bytes are, if this process holds it on behalf of who takes it from here, else 0. Who takes it takes over the hold; as
+    /// long as it is not 0, it is for the maker of the reader to end.
+    @usableFromInline package var hold: UInt64
+
     /// - Parameter bytes: borrowed; must stay valid and unchanged while the reader is used.
-    @inlinable package init(_ bytes: UnsafeRawBufferPointer) { self.bytes = bytes }
+    @inlinable package init(_ bytes: UnsafeRawBufferPointer, hold: UInt64 = 0) {
+        self.bytes = bytes
+        self.hold = hold
+    }
 
     @inlinable package var remaining: Int { bytes.count - position }
 

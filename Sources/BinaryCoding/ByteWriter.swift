@@ -25,6 +25,11 @@ open class ByteWriter {
     }
     /// Whether there are any.
     @inlinable package final var retainsObjects: Bool { !objects.isEmpty }
+    /// Hands over the objects, and takes others, or none, in their place.
+    package final func exchangeRetained(with others: inout [AnyObject]) {
+        swap(&objects, &others)
+        firstHandle = 0
+    }
     /// The place of the first of them, where it is known, else 0.
     @exclusivity(unchecked) final var firstHandle: UInt64 = 0
 

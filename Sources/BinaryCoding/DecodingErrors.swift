@@ -30,7 +30,7 @@ extension Slot {
         case Tag.bool: "a Bool"
         case Tag.int8...Tag.int, Tag.uint8...Tag.uint: "an integer that is another type's or out of range"
         case Tag.float16...Tag.double: "a floating-point number of another type or out of range"
-        case Tag.raw: "a trivial value of \(payloadEnd - payload) bytes"
+        case Tag.raw...Tag.raw16: "a trivial value of \(payloadEnd - payload) bytes"
         case Tag.shortString, Tag.longString: "a string"
         case Tag.rawArray: "an array of trivial values"
         case Tag.keyed, Tag.nestedKeyed: "a keyed container"

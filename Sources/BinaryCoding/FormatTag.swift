@@ -26,6 +26,12 @@ enum Tag {
 
     /// A trivial value of another type: its size, its bytes.
     static let raw: UInt8 = 0x30
+    // The same of 1, 2, 4, 8 and 16 bytes, which then travels as numbers do.
+    static let raw1: UInt8 = 0x31
+    static let raw2: UInt8 = 0x32
+    static let raw4: UInt8 = 0x33
+    static let raw8: UInt8 = 0x34
+    static let raw16: UInt8 = 0x35
     static let shortString: UInt8 = 0x40
     static let longString: UInt8 = 0x41
     static let rawArray: UInt8 = 0x50
@@ -44,12 +50,25 @@ enum Tag {
     @inline(__always)
     static func scalarSize(_ tag: UInt8) -> Int? {
         switch tag {
-        case bool, int8, uint8: 1
-        case int16, uint16, float16: 2
-        case int32, uint32, float: 4
-        case int64, uint64, int, uint, double, handle: 8
-        case int128, uint128: 16
+        case bool, int8, uint8, raw1: 1
+        case int16, uint16, float16, raw2: 2
+        case int32, uint32, float, raw4: 4
+        case int64, uint64, int, uint, double, handle, raw8: 8
+        case int128, uint128, raw16: 16
         default: nil
+        }
+    }
+
+    /// The tag of a raw type: one that says its size, where it can be handled as a number of that size.
+    static func raw(size: Int, stride: Int, alignment: Int) -> UInt8 {
+        guard size == stride, alignment <= 16 else { return raw }
+        return switch size {
+        case 1: raw1
+        case 2: raw2
+        case 4: raw4
+        case 8: raw8
+        case 16: raw16
+        default: raw
         }
     }
 }

@@ -1,15 +1,24 @@
-/// How the values of a *leaf* type travel: by themselves a tag and their bytes, or a string. Found out once, where the same types are coded many times, as the
+/// How the values of a *leaf* type travel: by themselves a tag and their bytes, or a string, or a shared object's place. Found out once, where the same types are coded many times, as the
 /// types of a function's arguments are; then a value is coded without another look at its type, in some ten instructions.
 ///
-/// Leaves are `Bool`, the numbers of the standard library, and `String`: what fits into a ``LeafCell``.
+/// Leaves are `Bool`, the numbers of the standard library, SIMD vectors and `RawTransferable` types of as many bytes as a number has, `String`, and shared objects:
+/// what fits into a ``LeafCell``.
 @usableFromInline
 package struct LeafForm: BitwiseCopyable, Sendable {
     /// The tag in front of a value; that of a short string for strings.
     @usableFromInline let tag: UInt8
-    /// The bytes of a value behind its tag; 0 for strings.
+    /// The bytes of a value behind its tag; 0 for what owns memory.
     @usableFromInline let size: UInt8
+    /// Of shared objects: how they are written and found. (Plans are never changed nor freed.)
+    private nonisolated(unsafe) let plan: Plan?
 
-    /// Whether a cell that holds a value owns memory: see ``LeafCell/destroy()``.
+    private init(tag: UInt8, size: UInt8, plan: Plan? = nil) {
+        self.tag = tag
+        self.size = size
+        self.plan = plan
+    }
+
+    /// Whether a cell that holds a value owns memory, or an object: see ``LeafCell/destroy(as:)``.
     @inlinable package var ownsMemory: Bool { size == 0 }
 
     /// The form of `type`, nil where it is no leaf. Some nanoseconds.
@@ -20,9 +29,14 @@ package struct LeafForm: BitwiseCopyable, Sendable {
             guard plan.pointee.tag != Tag.raw, let size = Tag.scalarSize(plan.pointee.tag) else { return nil }
             return LeafForm(tag: plan.pointee.tag, size: UInt8(size))
         case .string: return LeafForm(tag: Tag.shortString, size: 0)
+        case .composite where plan.pointee.shared != nil: return LeafForm(tag: Tag.handle, size: 0, plan: plan)
         case .composite, .codable: return nil
         }
     }
+
+    /// Whether the values are shared objects.
+    package var isObject: Bool { tag == Tag.handle }
+    fileprivate var objectType: (any SharedHandleDecodable.Type)? { plan?.pointee.shared }
 
     /// For places that hold no value.
     package static var none: LeafForm { LeafForm(tag: Tag.null, size: 1) }
@@ -44,8 +58,17 @@ package struct LeafCell: BitwiseCopyable, Sendable {
         withUnsafeMutableBytes(of: &self) { _ = $0.baseAddress.unsafelyUnwrapped.initializeMemory(as: String.self, to: string) }
     }
 
-    /// Frees what a string holds. Only for a cell whose form says that it owns memory, once, after its last use.
-    package mutating func destroy() {
+    mutating func store(_ object: AnyObject) { self = LeafCell(UInt64(UInt(bitPattern: Unmanaged.passRetained(object).toOpaque()))) }
+
+    /// The object in it, which stays the cell's.
+    fileprivate var object: Unmanaged<AnyObject>? { UnsafeRawPointer(bitPattern: UInt(truncatingIfNeeded: bits)).map { .fromOpaque($0) } }
+
+    /// Frees what a string holds, lets go of an object. Only for a cell whose form says that it owns memory, once, after its last use.
+    package mutating func destroy(as form: LeafForm) {
+        if form.isObject {
+            object?.release()
+            return
+        }
         withUnsafeMutableBytes(of: &self) {
             _ = $0.baseAddress.unsafelyUnwrapped.assumingMemoryBound(to: String.self).deinitialize(count: 1)
         }
@@ -75,6 +98,11 @@ extension ByteReader {
             return false
         }
         if form.ownsMemory {
+            if form.isObject {
+                guard let type = form.objectType, let object = takeObject(type) else { return false }
+                cell.store(object)
+                return true
+            }
             guard let string = shortString() else { return false }
             cell.store(string)
             return true
@@ -131,7 +159,18 @@ extension ByteReader {
 }
 
 extension ByteWriter {
-    /// Appends the value in `cell`, as ``encodeBinary(_:to:)`` would.
+    /// Appends the place of the object in `cell`, as ``encodeBinary(_:to:)`` would, and takes it over from the cell.
+    package final func append(moving cell: LeafCell, as form: LeafForm) throws {
+        guard let type = form.objectType, let object = cell.object else { preconditionFailure("a cell without a shared object") }
+        let handle = handle(of: object, type)
+        try encode(handle: handle, of: object.takeRetainedValue())
+    }
+
+    private final func handle<Object: SharedHandleDecodable>(of object: Unmanaged<AnyObject>, _ type: Object.Type) -> UInt64 {
+        unsafeBitCast(object, to: Unmanaged<Object>.self)._withUnsafeGuaranteedRef { $0.handle }
+    }
+
+    /// Appends the value in `cell`, which is no object, as ``encodeBinary(_:to:)`` would.
     package final func append(_ cell: LeafCell, as form: LeafForm) throws {
         if form.size == 8, capacity - count > 8 {
             let memory = base + count

@@ -20,9 +20,10 @@ package protocol SharedHandleObject: AnyObject {
 }
 
 /// The counterpart of ``SharedHandleObject``.
-package protocol SharedHandleDecodable: AnyObject, Decodable {
+package protocol SharedHandleDecodable: SharedHandleObject, Decodable {
     /// The object at `handle`, which may be anything. Where there is none of this type it is nil, and `init(from:)` says why.
-    static func find(handle: UInt64) -> Self?
+    /// - Parameter isHeld: this process holds the object already, on behalf of what is found: the hold is taken over, unless the answer is nil.
+    static func find(handle: UInt64, isHeld: Bool) -> Self?
 }
 
 /// Writes objects of type `Object` as their handles.
@@ -45,7 +46,7 @@ enum HandleDecoding<Object: SharedHandleDecodable>: CompositeDecodable {
         -> Same
     {
         if slot.tag == Tag.handle, let handle = try? core.source.load(slot.payload, before: slot.payloadEnd, as: UInt64.self),
-            let object = Object.find(handle: handle)
+            let object = Object.find(handle: handle, isHeld: false)
         {
             return unsafeBitCast(object, to: Same.self)
         }
@@ -76,23 +77,28 @@ extension ByteWriter {
     package final var isOneHandle: Bool { length == 9 && firstHandle != 0 && objects.count == 1 }
 
     @inline(__always)
-    final func encode(handle: UInt64, of object: AnyObject) throws {
+    final func encode(handle: UInt64, of object: consuming AnyObject) throws {
         let memory = try reserve(9)
+        if objects.isEmpty { firstHandle = handle }
+        // Before the bytes: keeping an object is an atomic operation, which waits until all that was stored before has arrived, and the memory may be in another
+        // processor's hands.
+        objects.append(object)
         memory.storeBytes(of: Tag.handle, as: UInt8.self)
         memory.storeBytes(of: handle, toByteOffset: 1, as: UInt64.self)
-        if retained.isEmpty { firstHandle = handle }
         advance(by: 9)
-        retained.append(object)
     }
 }
 
 extension ByteReader {
     /// The object that comes next, if it is one of the type `Object`: without a decoder, as nothing else is in it.
-    mutating func takeObject<Object: SharedHandleDecodable>(_ type: Object.Type) -> Object? {
-        guard remaining >= 9, bytes[offset] == Tag.handle,
-            let object = Object.find(handle: bytes.loadUnaligned(fromByteOffset: offset + 1, as: UInt64.self))
-        else { return nil }
-        _ = try? take(9)
+    mutating func takeObject<Object: SharedHandleDecodable>(_ type: Object.Type) -> AnyObject? {
+        guard remaining >= 9, let start = bytes.baseAddress.map({ $0 + offset }), start.load(as: UInt8.self) == Tag.handle else {
+            return nil
+        }
+        let handle = (start + 1).loadUnaligned(as: UInt64.self)
+        guard let object = Object.find(handle: handle, isHeld: handle == hold) else { return nil }
+        if handle == hold { hold = 0 }
+        skip(9)
         return object
     }
 }

@@ -19,10 +19,10 @@ struct TypePlan {
     let tag: UInt8
     let size: Int
     let stride: Int
-    /// The tag of a number of eight bytes, by far the most frequent kind of value; 0 for all else.
+    /// The tag of a scalar of eight bytes, by far the most frequent kind of value; 0 for all else.
     let wordTag: UInt8
-    /// A number or a Bool, which has a tag of its own.
-    let isNumber: Bool
+    /// Whether it travels as a tag and its bytes, as many as a number has: a number, a Bool, or a raw type of such a size.
+    let isScalar: Bool
     /// Whether there are bytes that are not values of this raw type.
     let checked: (any RawType.Type)?
     /// The numeric type this is, to convert what was encoded as another.
@@ -48,13 +48,14 @@ extension TypePlan {
             if plan.pointee.type == id { return plan }
             candidate = plan.pointee.next
         }
-        return make(type, size: MemoryLayout<T>.size, stride: MemoryLayout<T>.stride, in: bucket)
+        return make(type, MemoryLayout<T>.size, MemoryLayout<T>.stride, MemoryLayout<T>.alignment, in: bucket)
     }
 
     @inline(never)
-    private static func make(_ type: Any.Type, size: Int, stride: Int, in bucket: PlanTable.Bucket) -> Plan {
+    private static func make(_ type: Any.Type, _ size: Int, _ stride: Int, _ alignment: Int, in bucket: PlanTable.Bucket) -> Plan {
         let rawType = type as? any RawType.Type
-        let tag = rawType?.tag ?? Tag.raw
+        var tag = rawType?.tag ?? Tag.raw
+        if tag == Tag.raw { tag = Tag.raw(size: size, stride: stride, alignment: alignment) }
         let isRaw = rawType != nil || type is any RawTransferable.Type
         let encoder = type as? any CompositeEncodable.Type ?? handleEncoding(of: type)
         let decoder = type as? any CompositeDecodable.Type ?? handleDecoding(of: type)
@@ -66,7 +67,8 @@ extension TypePlan {
             new.initialize(
                 to: TypePlan(
                     type: ObjectIdentifier(type), encoding: kind(composite: encoder != nil), decoding: kind(composite: decoder != nil),
-                    tag: tag, size: size, stride: stride, wordTag: Tag.scalarSize(tag) == 8 ? tag : 0, isNumber: Tag.scalarSize(tag) != nil,
+                    tag: tag, size: size, stride: stride, wordTag: isRaw && Tag.scalarSize(tag) == 8 ? tag : 0,
+                    isScalar: isRaw && Tag.scalarSize(tag) != nil,
                     checked: type == Bool.self ? rawType : nil, number: type as? any Number.Type, encoder: encoder, decoder: decoder,
                     shared: type as? any SharedHandleDecodable.Type, next: Plan(head)))
             // No lock: a lock held by another thread at the moment of a fork would stay locked in the child. Two threads

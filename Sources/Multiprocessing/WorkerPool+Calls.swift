@@ -13,11 +13,10 @@ extension WorkerPool {
         var result: R?
         try call(invocation.key, { invocation.erased }) { writer in
             try Invocation<repeat each A, R>.encodeArguments(repeat each argument, to: writer)
-        } _: { bytes, outcome in
+        } _: { reader, outcome in
             if let outcome {
                 result = try outcome.decoded { try Invocation<repeat each A, R>.decodeOutput(from: &$0) }
             } else {
-                var reader = ByteReader(bytes)
                 result = try Invocation<repeat each A, R>.decodeOutput(from: &reader)
             }
         }

@@ -43,15 +43,24 @@ struct ObjectBlock {
     }
 
     /// The object at `offset`, which may be anything, if it is what is expected there.
-    static func find(_ kind: Kind, elementSize: Int, at offset: UInt64, in arena: Arena) -> ObjectBlock? {
+    /// - Parameter elementSize: nil for any.
+    static func find(_ kind: Kind, elementSize: Int?, at offset: UInt64, in arena: Arena) -> ObjectBlock? {
         guard let offset = Int(exactly: offset), let word = arena.blockWord(at: offset),
             BlockWord(rawValue: word.pointee.load(ordering: .acquiring)).kind == .object,
-            (arena.base + offset).load(as: UInt32.self) == kind.rawValue,
-            (arena.base + offset).load(fromByteOffset: 4, as: UInt32.self) == UInt32(elementSize)
+            (arena.base + offset).load(as: UInt32.self) == kind.rawValue
         else { return nil }
-        return ObjectBlock(offset: offset, in: arena)
+        let block = ObjectBlock(offset: offset, in: arena)
+        return elementSize == nil || elementSize == block.elementSize ? block : nil
     }
 
+    /// The same, held for a handle to it: by what the process holds already on its behalf, or anew.
+    static func take(_ kind: Kind, elementSize: Int?, at offset: UInt64, isHeld: Bool, in arena: Arena) -> ObjectBlock? {
+        guard let block = find(kind, elementSize: elementSize, at: offset, in: arena) else { return nil }
+        if !isHeld { HandleRegistry.retain(block) }
+        return block
+    }
+
+    var elementSize: Int { Int((arena.base + offset).load(fromByteOffset: 4, as: UInt32.self)) }
     var count: Int { Int((arena.base + offset).load(fromByteOffset: 8, as: UInt64.self)) }
 
     private var word: UnsafeMutablePointer<Atomic<UInt64>> {

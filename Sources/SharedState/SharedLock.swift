@@ -1,4 +1,4 @@
-import BinaryCoding
+public import BinaryCoding
 import Synchronization
 import SystemLayer
 
@@ -18,7 +18,7 @@ public enum LockKind: Sendable, Hashable {
 ///
 /// Pass it as an argument, or capture it in a `.fork` child. Not recursive: a thread that takes it twice waits for itself. A thread that ends
 /// holding it counts as a dead owner.
-public final class SharedLock: Codable, Sendable, SharedObject {
+public final class SharedLock: Codable, Sendable, SharedObject, SharedHandleDecodable {
     // The object: 8 bytes of kind and flags; at 8 the owner's token, for the pthread kinds; from 64 on the lock's word or mutex, on a line of its own.
     private static let ownerAt = 8
     private static let lockAt = 64
@@ -47,12 +47,30 @@ public final class SharedLock: Codable, Sendable, SharedObject {
         }
     }
 
+    /// Takes over one hold on `block`, which another process has made.
+    private init(retained block: ObjectBlock, _ kind: LockKind) {
+        self.block = block
+        arena = block.arena
+        (adaptive, pthread) = Self.implementation(kind, block)
+        name = "a SharedLock"
+    }
+
     private static func code(_ kind: LockKind) -> Int {
         switch kind {
         case .adaptive: 0
         case .pthreadNormal: 1
         case .pthreadAdaptive: 2
         case .pthreadRobust: 3
+        }
+    }
+
+    private static func kind(code: Int) -> LockKind? {
+        switch code {
+        case 0: .adaptive
+        case 1: .pthreadNormal
+        case 2: .pthreadAdaptive
+        case 3: .pthreadRobust
+        default: nil
         }
     }
 
@@ -192,19 +210,25 @@ public final class SharedLock: Codable, Sendable, SharedObject {
     // MARK: Travelling
 
     /// Finds the lock that another process of the family has sent. Throws a `DecodingError` elsewhere.
-    public init(from decoder: any Decoder) throws {
+    public convenience init(from decoder: any Decoder) throws {
         let handle = try decodeHandle(of: Self.self, from: decoder)
-        let arena = try Arena.current()
-        for kind in [LockKind.adaptive, .pthreadNormal, .pthreadAdaptive, .pthreadRobust] {
-            guard let found = ObjectBlock.find(.lock, elementSize: Self.code(kind), at: handle, in: arena) else { continue }
-            HandleRegistry.retain(found)
-            block = found
-            self.arena = arena
-            (adaptive, pthread) = Self.implementation(kind, found)
-            name = "a SharedLock"
-            return
+        guard let (block, kind) = Self.takeBlock(at: handle, isHeld: false) else {
+            throw handleError(Self.self, decoder, "There is no SharedLock at place \(handle) of the shared memory.")
         }
-        throw handleError(Self.self, decoder, "There is no SharedLock at place \(handle) of the shared memory.")
+        self.init(retained: block, kind)
+    }
+
+    package static func find(handle: UInt64, isHeld: Bool) -> Self? {
+        guard let (block, kind) = takeBlock(at: handle, isHeld: isHeld) else { return nil }
+        return Self(retained: block, kind)
+    }
+
+    private static func takeBlock(at handle: UInt64, isHeld: Bool) -> (ObjectBlock, LockKind)? {
+        guard let arena = try? Arena.current(), let found = ObjectBlock.find(.lock, elementSize: nil, at: handle, in: arena),
+            let kind = kind(code: found.elementSize),
+            let block = ObjectBlock.take(.lock, elementSize: nil, at: handle, isHeld: isHeld, in: arena)
+        else { return nil }
+        return (block, kind)
     }
 
     /// Writes the lock's place in shared memory. Throws an `EncodingError` for anything but a message to a process of the family.

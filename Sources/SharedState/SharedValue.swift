@@ -1,4 +1,4 @@
-import BinaryCoding
+public import BinaryCoding
 public import Synchronization
 
 /// A value in memory that several processes share, with a lock of its own.
@@ -13,7 +13,7 @@ public import Synchronization
 /// ```
 ///
 /// `T` is a trivial type of any size. Encoding a `SharedValue` for anything but another process of the family throws.
-public final class SharedValue<T: BitwiseCopyable & Sendable>: Codable, Sendable, SharedObject {
+public final class SharedValue<T: BitwiseCopyable & Sendable>: Codable, Sendable, SharedObject, SharedHandleDecodable {
     // The object: the lock's words; from 8 on what the lock protects, on the same cache line if it is small.
     // A value of 8 bytes at most is one word there, which an update replaces by one store. Of a larger one there are two copies, from 16 on; at 8 stands the
     // version, of which `version % 2` tells the current copy. An update is written to the other, and becomes current by one store.
@@ -117,11 +117,20 @@ public final class SharedValue<T: BitwiseCopyable & Sendable>: Codable, Sendable
     /// Finds the value that another process of the family has sent. Throws a `DecodingError` elsewhere.
     public convenience init(from decoder: any Decoder) throws {
         let handle = try decodeHandle(of: Self.self, from: decoder)
-        guard let block = ObjectBlock.find(.value, elementSize: MemoryLayout<T>.size, at: handle, in: try Arena.current()) else {
+        guard let block = Self.takeBlock(at: handle, isHeld: false) else {
             throw handleError(Self.self, decoder, "There is no \(Self.self) at place \(handle) of the shared memory.")
         }
-        HandleRegistry.retain(block)
         self.init(retained: block)
+    }
+
+    package static func find(handle: UInt64, isHeld: Bool) -> Self? {
+        guard let block = takeBlock(at: handle, isHeld: isHeld) else { return nil }
+        return Self(retained: block)
+    }
+
+    private static func takeBlock(at handle: UInt64, isHeld: Bool) -> ObjectBlock? {
+        guard let arena = try? Arena.current() else { return nil }
+        return ObjectBlock.take(.value, elementSize: MemoryLayout<T>.size, at: handle, isHeld: isHeld, in: arena)
     }
 
     /// Writes the value's place in shared memory. Throws an `EncodingError` for anything but a message to a process of the family.

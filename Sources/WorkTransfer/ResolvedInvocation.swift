@@ -2,7 +2,7 @@ package import BinaryCoding
 
 /// A function that came from another process, as it is best called.
 ///
-/// Functions of up to three leaf values (numbers, strings), with a leaf value or nothing as their result, are called by what is the same in all such calls. Generic
+/// Functions of up to three leaf values (numbers, strings, shared objects), with a leaf value or nothing as their result, are called by what is the same in all such calls. Generic
 /// code passes every argument by its address, and takes every result by an address. So a function that takes an `Int`, called the generic way, can be called as if it
 /// took a ``LeafCell`` with an `Int` in it, and the calls here, which know all their types, serve for all functions of as many arguments. What generic code asks for
 /// at every call, sizes, witness tables, how a type is coded, is found once, when the function is.
@@ -15,8 +15,8 @@ package final class ResolvedInvocation: AnyInvocation {
         case noneVoid, oneVoid, twoVoid, threeVoid, unaryVoid
         /// By its general form.
         case general
-        /// In one of the above ways, with strings among the values.
-        case strings
+        /// In one of the above ways, with values among them that own memory: strings, shared objects.
+        case owning
     }
 
     private let general: any InvocationOfWords
@@ -24,7 +24,7 @@ package final class ResolvedInvocation: AnyInvocation {
     private let form: Form
     private let count: Int
     /// Where `form` is ``Form/strings``, which way it is.
-    private let stringsForm: Form
+    private let owningForm: Form
     private let isVoid: Bool
     private let first: LeafForm
     private let second: LeafForm
@@ -45,9 +45,9 @@ package final class ResolvedInvocation: AnyInvocation {
         if type.argumentForms != nil, count <= 3, isVoid || type.outputForm != nil {
             form = Form(rawValue: UInt8(isUnary ? 4 : count) + (isVoid ? 5 : 0)) ?? .general
         }
-        stringsForm = form
-        let hasStrings = output.ownsMemory || forms.contains { $0.ownsMemory }
-        self.form = hasStrings && form != .general ? .strings : form
+        owningForm = form
+        let hasOwners = output.ownsMemory || forms.contains { $0.ownsMemory }
+        self.form = hasOwners && form != .general ? .owning : form
         self.general = general
         words = general.words
     }
@@ -115,7 +115,7 @@ package final class ResolvedInvocation: AnyInvocation {
         case .twoVoid: try DirectVoid<LeafCell, LeafCell>(words).call(a, b)
         case .threeVoid: try DirectVoid<LeafCell, LeafCell, LeafCell>(words).call(a, b, c)
         case .unaryVoid: try DirectUnaryVoid<LeafCell>(words).call(a)
-        case .general, .strings: preconditionFailure("not a way of calling")
+        case .general, .owning: preconditionFailure("not a way of calling")
         }
         return a
     }
@@ -124,40 +124,49 @@ package final class ResolvedInvocation: AnyInvocation {
 
     @inline(never)
     private func invokeGenerally(arguments: inout ByteReader, result: ByteWriter) throws(InvocationFailure) {
-        if form == .strings, try invokeWithStrings(arguments: &arguments, result: result) { return }
+        if form == .owning, try invokeWithOwners(arguments: &arguments, result: result) { return }
         try general.invoke(arguments: &arguments, result: result)
     }
 
     /// As in ``callDirectly``, where values have to be released. Returns whether it called the function.
-    private func invokeWithStrings(arguments: inout ByteReader, result: ByteWriter) throws(InvocationFailure) -> Bool {
+    private func invokeWithOwners(arguments: inout ByteReader, result: ByteWriter) throws(InvocationFailure) -> Bool {
         var reader = arguments
         var a = LeafCell()
         var b = LeafCell()
         var c = LeafCell()
-        var taken = 0
-        defer {
-            if taken > 0, first.ownsMemory { a.destroy() }
-            if taken > 1, second.ownsMemory { b.destroy() }
-            if taken > 2, third.ownsMemory { c.destroy() }
-        }
-        if count > 0 {
-            guard reader.take(first, into: &a) else { return false }
-            taken = 1
-        }
-        if count > 1 {
-            guard reader.take(second, into: &b) else { return false }
-            taken = 2
-        }
-        if count > 2 {
-            guard reader.take(third, into: &c) else { return false }
-            taken = 3
-        }
-        arguments = reader
         var value: LeafCell
-        do { value = try call(stringsForm, a, b, c) } catch { throw .thrown(error) }
+        do {
+            // The arguments are done with before the result is written: nothing is to be done between that and its being seen.
+            var taken = 0
+            defer {
+                if taken > 0, first.ownsMemory { a.destroy(as: first) }
+                if taken > 1, second.ownsMemory { b.destroy(as: second) }
+                if taken > 2, third.ownsMemory { c.destroy(as: third) }
+            }
+            if count > 0 {
+                guard reader.take(first, into: &a) else { return false }
+                taken = 1
+            }
+            if count > 1 {
+                guard reader.take(second, into: &b) else { return false }
+                taken = 2
+            }
+            if count > 2 {
+                guard reader.take(third, into: &c) else { return false }
+                taken = 3
+            }
+            arguments = reader
+            value = try call(owningForm, a, b, c)
+        } catch { throw .thrown(error) }
         if isVoid { return true }
-        defer { if output.ownsMemory { value.destroy() } }
-        do { try result.append(value, as: output) } catch { throw outputFailure(error) }
+        do {
+            if output.isObject {
+                try result.append(moving: value, as: output)
+            } else {
+                defer { if output.ownsMemory { value.destroy(as: output) } }
+                try result.append(value, as: output)
+            }
+        } catch { throw outputFailure(error) }
         return true
     }
 

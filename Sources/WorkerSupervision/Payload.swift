@@ -57,21 +57,24 @@ package final class Payload: @unchecked Sendable {
     }
 }
 
-/// Up to 16 bytes that a worker has sent.
+/// As many bytes as a slot's first line holds, at most, that a worker has sent.
 @usableFromInline
 package struct SmallPayload: BitwiseCopyable, Sendable {
-    private var words: (UInt64, UInt64)
-    private let count: Int
+    private var bytes: (UInt64, UInt64, UInt8)
+    private let count: UInt8
 
-    /// Copies `count` bytes, 16 at most, from memory of at least 16.
+    /// Copies `count` bytes, 17 at most, from memory of at least 17.
     init(_ memory: UnsafeRawPointer, count: Int) {
-        words = memory.loadUnaligned(as: (UInt64, UInt64).self)
-        self.count = count
+        bytes = (
+            memory.loadUnaligned(as: UInt64.self), memory.loadUnaligned(fromByteOffset: 8, as: UInt64.self),
+            memory.load(fromByteOffset: 16, as: UInt8.self)
+        )
+        self.count = UInt8(truncatingIfNeeded: count)
     }
 
     package func withReader<R>(_ body: (inout ByteReader) throws -> R) rethrows -> R {
-        try withUnsafeBytes(of: words) { bytes in
-            var reader = ByteReader(UnsafeRawBufferPointer(rebasing: bytes[..<count]))
+        try withUnsafeBytes(of: bytes) { bytes in
+            var reader = ByteReader(UnsafeRawBufferPointer(rebasing: bytes[..<Int(count)]))
             return try body(&reader)
         }
     }

@@ -135,20 +135,21 @@ struct PoolBlock: @unchecked Sendable {
 
     // MARK: A slot
     //
-    // A small task is all in the slot's first line: word, function, places and bytes of arguments and result.
+    // A small task is all in the slot's first line: word, function, places and bytes of arguments and result. A place takes seven bytes, so that there is room for a
+    // tag and 16 bytes of a value, which are then aligned.
 
     private static let function = 8
     private static let arguments = 16
-    private static let result = 24
-    private static let smallArguments = 32
-    private static let smallResult = 48
+    private static let smallArguments = 23
+    private static let result = 40
+    private static let smallResult = 47
     private static let claimedAt = 64
     private static let argumentsBytes = 72
     private static let resultBytes = 80
     private static let resultHandles = 88
     private static let mediumArguments = 96
     private static let mediumResult = 176
-    static let smallBytes = 16
+    static let smallBytes = 17
     static let mediumBytes = 80
 
     @inline(__always)
@@ -198,10 +199,12 @@ struct PoolBlock: @unchecked Sendable {
         UnsafeMutableRawBufferPointer(start: slot(i) + parts.medium, count: Self.mediumBytes)
     }
     @inline(__always)
-    func place(_ parts: PayloadParts, _ i: Int) -> PayloadPlace { (slot(i) + parts.place).load(as: PayloadPlace.self) }
+    func place(_ parts: PayloadParts, _ i: Int) -> PayloadPlace { PayloadPlace(word: (slot(i) + parts.place).load(as: UInt64.self)) }
+    /// Once the bytes have been written.
     @inline(__always)
     func setPlace(_ place: PayloadPlace, _ parts: PayloadParts, _ i: Int) {
-        (slot(i) + parts.place).storeBytes(of: place, as: PayloadPlace.self)
+        let word = slot(i) + parts.place
+        word.storeBytes(of: place.word(keeping: word.load(fromByteOffset: 7, as: UInt8.self)), as: UInt64.self)
     }
     func blockBytes(_ parts: PayloadParts, _ i: Int) -> UnsafeMutablePointer<Int> {
         (slot(i) + parts.bytes).assumingMemoryBound(to: Int.self)
@@ -255,11 +258,16 @@ struct PayloadParts: BitwiseCopyable {
 }
 
 /// Where bytes are: in the slot, where this is their number, or in a block of the arena, where it is its offset.
+///
+/// Of its word, which is little-endian, the highest byte is not its own, but the first of the small payload.
 struct PayloadPlace: BitwiseCopyable, Equatable {
-    private static let handlesFlag: UInt64 = 1 << 63
-    private static let bareHandleFlag: UInt64 = 1 << 62
+    private static let handlesFlag: UInt64 = 1 << 55
+    private static let bareHandleFlag: UInt64 = 1 << 54
     private static let flags = handlesFlag | bareHandleFlag
     private let rawValue: UInt64
+
+    init(word: UInt64) { rawValue = word & (1 << 56 - 1) }
+    func word(keeping byte: UInt8) -> UInt64 { rawValue | UInt64(byte) << 56 }
 
     init(inlineBytes: Int) { rawValue = UInt64(inlineBytes) }
     init(block: Int) { rawValue = UInt64(block) }

@@ -79,7 +79,6 @@ struct PoolWorker {
     @inline(never)
     private mutating func findTask(atMost limit: Int) -> ClaimedTask? {
         while true {
-            if !sent.isEmpty { forgetTaken() }
             if isBunched { pool.setBunched(index, false) }
             isBunched = false
             if let task = relieve() { return passingOn(task) }
@@ -97,9 +96,12 @@ struct PoolWorker {
             if let task = pool.steal(for: index) { return passingOn(task) }
             if pool.leave.pointee.load(ordering: .acquiring) != 0 { return nil }
             if spin() { continue }
+            // Not before: to look at a slot while its host waits to take the result, or fills it for the next task, takes the line away.
+            if !sent.isEmpty { forgetTaken() }
             RunnableProcesses.remove(launch.identity, in: pool.arena)
             pool.sleep(index) { pool.hasWork || isAnySentTaken || pool.leave.pointee.load(ordering: .sequentiallyConsistent) != 0 }
             RunnableProcesses.add(launch.identity, in: pool.arena)
+            if !sent.isEmpty { forgetTaken() }
         }
     }
 
@@ -145,6 +147,7 @@ struct PoolWorker {
         let slot = task.slot
         if header.notesTimes { pool.claimedAt(slot).pointee.store(monotonicNow(), ordering: .releasing) }
         let result = pool.resultParts
+        if !sent.isEmpty { forgetTaken(before: task) }
         writer.begin(result, slot, of: pool)
         var phase = SlotWord.Phase.value
         var handles: UInt32 = 0
@@ -171,14 +174,24 @@ struct PoolWorker {
         writer.end(result, slot, of: pool, handles: handles > 0, isBareHandle: isBareHandle)
         // What the task has printed is seen before its result is.
         ThisProcess.flushOutput()
-        if !sent.isEmpty { forgetTaken() }
-        finish(task, phase, handles > 0 || isBareHandle ? writer.retained : [])
+        finish(task, phase, sendsObjects: handles > 0 || isBareHandle)
     }
 
     /// Lets go of what the host holds by now: while it is taking a result out, this process still must.
     private mutating func forgetTaken() {
         let pool = pool
         sent.removeAll { Self.isTaken($0.task, in: pool) }
+    }
+
+    /// The same before a task: what came of the one before it in its slot has been taken, and its memory may be of use for this one.
+    private mutating func forgetTaken(before task: ClaimedTask) {
+        if sent.count == 1, sent[0].task.slot == task.slot {
+            // Nearly always. The writer lets go of them when it begins, and keeps the room.
+            writer.exchangeRetained(with: &sent[0].objects)
+            sent.removeLast()
+        } else {
+            forgetTaken()
+        }
     }
 
     private var isAnySentTaken: Bool { sent.contains { Self.isTaken($0.task, in: pool) } }
@@ -189,18 +202,26 @@ struct PoolWorker {
     }
 
     @inline(__always)
-    private mutating func finish(_ task: ClaimedTask, _ phase: SlotWord.Phase, _ objects: [AnyObject]) {
+    private mutating func finish(_ task: ClaimedTask, _ phase: SlotWord.Phase, sendsObjects: Bool) {
         var current = task.word
         while true {
             let new = current.moved(to: phase)
             if pool.move(task.slot, from: current, to: new) {
-                if !objects.isEmpty { sent.append((ClaimedTask(slot: task.slot, word: new), objects)) }
-                return pool.announceEnd(of: task.slot, old: current)
+                pool.announceEnd(of: task.slot, old: current)
+                if sendsObjects { keep(for: ClaimedTask(slot: task.slot, word: new)) }
+                return
             }
             current = pool.load(task.slot)
             // The host has given the task up, and this process with it.
             if current.phase != .claimed || current.worker != index || current.use != task.word.use { ThisProcess.end(code: 0) }
         }
+    }
+
+    /// Keeps the objects of a result that has just been sent.
+    private mutating func keep(for task: ClaimedTask) {
+        var objects: [AnyObject] = []
+        writer.exchangeRetained(with: &objects)
+        sent.append((task, objects))
     }
 
     @inline(__always)

@@ -36,6 +36,11 @@ package final class TaskRun: @unchecked Sendable {
     private let scratch: UnsafeMutableRawBufferPointer
     /// That of the call given out last, when it is no short result.
     private var outcome: Outcome?
+    /// Whether who collects takes over the holds on shared objects that are results: see ``Finished/hold``.
+    @exclusivity(unchecked) var takesHolds = false
+    /// How long to leave the slot of a call alone before the first look whether it has ended, in eighths of a pause of the processor: learnt, for one function.
+    @exclusivity(unchecked) var patience = firstPatience
+    static let firstPatience = 8 * 12
 
     let lock = HostLock()
     /// What calls came to that were ended by others: other threads that needed their slots, the supervisor, whoever ended the pool.
@@ -234,6 +239,8 @@ package final class TaskRun: @unchecked Sendable {
         /// Whether its outcome is to be had by ``takeOutcome()``; else it is a result that lies in `bytes`. Both until the next call is given out.
         @usableFromInline package let hasOutcome: Bool
         @usableFromInline package let bytes: UnsafeRawBufferPointer
+        /// The place of the shared object that the bytes are, which this process now holds for who takes it from them; 0 for none.
+        var hold: UInt64 = 0
     }
 
     /// Gives out a call that has ended, the older ones first but in no certain order; nil when there is none at the moment, and then it begins anew with the oldest.
@@ -319,10 +326,15 @@ package final class TaskRun: @unchecked Sendable {
         let place = block.place(block.resultParts, slot)
         var hasOutcome = false
         var bytes = UnsafeRawBufferPointer(start: nil, count: 0)
-        if word.phase == .value, place.isInline, !place.hasHandles {
+        var hold: UInt64 = 0
+        if word.phase == .value, place.isInline, !place.hasHandles || place.isBareHandle && takesHolds {
             let there = block.bytes(block.resultParts, slot)
             scratch.copyMemory(from: there)
             bytes = UnsafeRawBufferPointer(rebasing: scratch[..<there.count])
+            if place.isBareHandle {
+                hold = bytes.loadUnaligned(fromByteOffset: bytes.count - 8, as: UInt64.self)
+                HandleRegistry.takeCustody(of: hold, in: pool.arena)
+            }
         } else {
             outcome = pool.takeOutcome(slot, word)
             hasOutcome = true
@@ -333,7 +345,7 @@ package final class TaskRun: @unchecked Sendable {
         if place.hasHandles { block.nudge(word.worker) }
         free.append(Int32(slot))
         collected += 1
-        return Finished(number: number, hasOutcome: hasOutcome, bytes: bytes)
+        return Finished(number: number, hasOutcome: hasOutcome, bytes: bytes, hold: hold)
     }
 
     /// Where a call is that has been published and not been given out.

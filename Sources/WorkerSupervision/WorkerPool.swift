@@ -197,7 +197,8 @@ package final class WorkerPool: @unchecked Sendable {
             throw error
         }
         writer.end(arguments, slot, of: block)
-        if writer.retainsObjects { records[slot].retained = writer.retained }
+        // What was there before is gone, but for its room.
+        if writer.retainsObjects { writer.exchangeRetained(with: &records[slot].retained) }
         block.setFunction(function, slot)
         if configuration.taskTimeout != nil { block.claimedAt(slot).pointee.store(0, ordering: .relaxed) }
     }
@@ -312,7 +313,7 @@ package final class WorkerPool: @unchecked Sendable {
     func empty(_ slot: Int) {
         let argumentsBlock = block.place(block.argumentsParts, slot).block
         if argumentsBlock != 0 { arena.free(argumentsBlock) }
-        if !records[slot].retained.isEmpty { records[slot].retained = [] }
+        if !records[slot].retained.isEmpty { records[slot].retained.removeAll(keepingCapacity: true) }
         records[slot].attempts = 1
     }
 

@@ -116,6 +116,56 @@ extension PublicInterface {
             }
         }
 
+        /// Objects that are an argument, or a result, by themselves.
+        @Test(arguments: StartMethod.all) func objectsByThemselves(method: StartMethod) throws {
+            let arena = try Arena.current()
+            let before = arena.objectsInUse
+            try withPool(processes: 1, configuration: .init(method)) { pool in
+                let array = try SharedArray<UInt8>([1, 2, 3])
+                let value = try SharedValue(5.5)
+                for _ in 0..<100 {
+                    let sameArray = try pool.apply(pass, array)
+                    array[0] += 1
+                    #expect(sameArray[0] == array[0] && sameArray.count == 3)
+                    let sameValue = try pool.apply(pass, value)
+                    value.value += 1
+                    #expect(sameValue.value == value.value)
+                    let lock = try pool.apply { try SharedLock() }
+                    let sameLock = try pool.apply(
+                        { (lock: SharedLock, refuses: Bool) in
+                            if refuses { throw Refusal(reason: "locked") }
+                            return lock
+                        }, lock, false)
+                    try lock.lock()
+                    #expect(throws: Refusal.self) { try pool.apply({ (_: SharedLock) -> SharedLock in throw Refusal(reason: "no") }, lock) }
+                    #expect(try sameLock.lock(timeout: .zero) == false)
+                    try lock.unlock()
+                    // A new one, of which nobody takes anything, and several results at once.
+                    try pool.apply { _ = try SharedValue(1) }
+                    let futures = (0..<3).map { _ in pool.applyAsync { try SharedValue(7) } }
+                    #expect(try futures.map { try $0.get().value } == [7, 7, 7])
+                }
+            }
+            #expect(eventually { arena.objectsInUse <= before }, "\(arena.objectsInUse) objects, \(before) before")
+        }
+
+        /// Bytes that are one handle, and are read as something else: whoever held it for them lets go.
+        @Test func aHandleThatNobodyTakes() throws {
+            let arena = try Arena.current()
+            let before = arena.objectsInUse
+            try withPool(processes: 1) { pool in
+                for _ in 0..<20 {
+                    let error = try errorThrown(TransferError.self) {
+                        try pool.apply { () throws -> Disguise in Disguise(real: .array(try SharedArray<Int32>([1]))) }
+                    }
+                    guard case .cannotDecode = error else { throw error }
+                    let wrapped = try pool.apply { Wrapped(array: try SharedArray([1, 2])) }
+                    #expect(wrapped.array[1] == 2)
+                }
+            }
+            #expect(eventually { arena.objectsInUse <= before }, "\(arena.objectsInUse) objects, \(before) before")
+        }
+
         @Test(arguments: StartMethod.all) func arraysGoWithTheirLastHandle(method: StartMethod) throws {
             let arena = try Arena.current()
             let before = arena.objectsInUse
@@ -138,6 +188,18 @@ extension PublicInterface {
             }
             #expect(eventually { arena.objectsInUse <= before }, "\(arena.objectsInUse) objects, \(before) before")
         }
+    }
+}
+
+/// Encodes just a handle, through an encoder.
+private struct Wrapped: Codable, Sendable {
+    let array: SharedArray<Int>
+
+    init(array: SharedArray<Int>) { self.array = array }
+    init(from decoder: any Decoder) throws { array = try decoder.singleValueContainer().decode(SharedArray<Int>.self) }
+    func encode(to encoder: any Encoder) throws {
+        var container = encoder.singleValueContainer()
+        try container.encode(array)
     }
 }
 

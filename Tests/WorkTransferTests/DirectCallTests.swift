@@ -51,6 +51,8 @@ struct DirectCallTests {
         }
     }
 
+    private struct Pair: Codable, Equatable, RawTransferable { var a: Float, b: Int }
+
     @Test func leavesOfAllTypes() throws {
         try travels(Int.min, -1, 0, .max)
         try travels(Int8.min, .max)
@@ -68,6 +70,11 @@ struct DirectCallTests {
         try travels(Float(1.5), -.infinity)
         try travels(1.5, -.infinity, .leastNonzeroMagnitude)
         try travels(true, false)
+        try travels(SIMD2<Int8>(1, -1))
+        try travels(SIMD2<Float>(1.5, -0.5))
+        try travels(SIMD4<Float>(1, 2, 3, .infinity))
+        try travels(SIMD2<UInt64>(1, .max))
+        try travels(Pair(a: 1, b: -1))
         try travels("", "short", "long enough to lie on the heap, é🎈", String(repeating: "very long", count: 1000))
     }
 
