@@ -23,7 +23,8 @@ package struct Allowance: Sendable {
 
     /// `affinity` is nil where it is not known, `online` where it need not be asked: the kernel's mask holds no others.
     init(files: SystemFiles, sources: ControlGroupSources? = nil, affinity: [Int]?, online: [Int]?) {
-        self.init(groups: GroupLimits(files: files, sources: sources ?? ControlGroupSources(files: files)), affinity: affinity, online: online)
+        let groups = GroupLimits(files: files, sources: sources ?? ControlGroupSources(files: files))
+        self.init(groups: groups, affinity: affinity, online: online)
     }
 
     private init(groups: GroupLimits, affinity: [Int]?, online: [Int]?) {
