@@ -310,6 +310,7 @@ static int server_main(int argc, char **argv, char **envp) {
     send_reply(&ready, -1);
     if (ready.error != 0) _exit(1);
     if (mp_worker_rehearse != NULL) mp_worker_rehearse();
+    mp_process_rehearse_end();
 
     struct pollfd watched[] = {{.fd = SOCKET_FD, .events = POLLIN}, {.fd = signals, .events = POLLIN}};
     for (;;) {

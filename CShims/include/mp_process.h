@@ -45,6 +45,8 @@ void mp_flush_output(void);
 _Noreturn void mp_process_end(int code);
 /// Says that the parent of this process reaps whatever ends, and does not mind a child more that this one makes when it ends.
 void mp_process_is_served(void);
+/// Finds what the end of a process needs, once for all that are forked from this one.
+void mp_process_rehearse_end(void);
 /// Has all that give back the memory of ended processes of this family do so at once. One that has just been made may not hear.
 void mp_caretakers_hurry(void);
 
