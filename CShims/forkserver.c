@@ -38,6 +38,8 @@
 enum { SOCKET_FD = 3, ARENA_FD = 4 };
 // How often an image is started anew when something sits where the arena must be: every start draws another address-space layout.
 enum { MAP_ATTEMPTS = 16 };
+// How often a process is tried to be made when there is no place for one, at intervals of a millisecond.
+enum { PLACE_ATTEMPTS = 10 };
 
 #define SERVER_VARIABLE "MP_FORK_SERVER"
 #define WORKER_VARIABLE "MP_SPAWNED_WORKER"
@@ -150,6 +152,7 @@ static _Noreturn void run_worker(uint64_t offset, bool is_spare) {
     if (__atomic_load_n(&launch->state, __ATOMIC_ACQUIRE) == MP_LAUNCH_OPEN) wait_for_launch(launch, offset, is_spare);
     uint32_t given = MP_LAUNCH_GIVEN;
     if (!__atomic_compare_exchange_n(&launch->state, &given, MP_LAUNCH_TAKEN, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) _exit(0);
+    mp_process_is_served();
     mp_process_name("mp-worker");
     for (size_t i = 0; i < GROUP_SIGNALS; i++) signal(group_signals[i], SIG_DFL);
     if (launch->flags & MP_LAUNCH_IGNORES_INTERRUPT) mp_signals_ignore_interrupt();
@@ -184,8 +187,9 @@ static int remember(pid_t pid, uint64_t tag) {
 static _Noreturn void end_server(void) {
     // Not reaped yet, so these pids are still theirs.
     for (size_t i = 0; i < child_count; i++) kill(children[i].pid, SIGKILL);
-    for (size_t i = 0; i < child_count; i++)
-        while (waitpid(children[i].pid, NULL, 0) < 0 && errno == EINTR) {}
+    // Their caretakers too (ending.c), which end by themselves.
+    mp_caretakers_hurry();
+    while (waitpid(-1, NULL, 0) > 0 || errno == EINTR) {}
     _exit(0);
 }
 
@@ -217,7 +221,7 @@ static _Noreturn void exec_worker(const struct mp_request *request, pid_t server
     _exit(127);
 }
 
-// Reports all that have ended. Returns how many.
+// Reports all workers that have ended, and buries their caretakers (ending.c). Returns how many processes there were.
 static int reap_workers(void) {
     for (int reaped = 0;; reaped++) {
         siginfo_t info = {.si_pid = 0};
@@ -241,8 +245,11 @@ static void start_worker(const struct mp_request *request, int signals) {
     sigprocmask(SIG_SETMASK, &all, &before);
     pid_t server = getpid(), pid = fork();
     if (pid < 0) reply.error = errno;
-    // Whoever knows of a process's end may count on its place, though it has not been reaped yet.
-    if (pid < 0 && reply.error == EAGAIN && reap_workers() > 0 && (pid = fork()) < 0) reply.error = errno;
+    // Whoever knows of a process's end may count on its place, though it has not been reaped yet, or its caretaker has not come to an end.
+    for (int i = 0; pid < 0 && reply.error == EAGAIN && i < PLACE_ATTEMPTS; i++) {
+        if (reap_workers() == 0) poll(NULL, 0, 1);
+        if ((pid = fork()) < 0) reply.error = errno; else reply.error = 0;
+    }
     if (pid != 0) sigprocmask(SIG_SETMASK, &before, NULL);
     if (pid == 0) {
         mp_die_with_parent(server);
@@ -303,6 +310,7 @@ static int server_main(int argc, char **argv, char **envp) {
     send_reply(&ready, -1);
     if (ready.error != 0) _exit(1);
     if (mp_worker_rehearse != NULL) mp_worker_rehearse();
+    mp_process_rehearse_end();
 
     struct pollfd watched[] = {{.fd = SOCKET_FD, .events = POLLIN}, {.fd = signals, .events = POLLIN}};
     for (;;) {

@@ -116,14 +116,6 @@ void mp_flush_output(void) {
     if (__fpending(stdout) != 0) fflush(stdout);
 }
 
-// Its address is found when the image is loaded.
-static void (*const volatile end_process)(int) = _exit;
-
-void mp_process_end(int code) {
-    end_process(code);
-    __builtin_unreachable();
-}
-
 // The value of a "Name:   123 kB" line of /proc/self/status, in bytes.
 static int64_t status_bytes(const char *name) {
     FILE *file = fopen("/proc/self/status", "re");

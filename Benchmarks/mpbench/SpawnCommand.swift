@@ -33,17 +33,22 @@ func measureSpawning(_ session: Session) throws {
     let fork = Baseline(name: "c.fork") { try medianOf(processes) { try crew.fork(times: 1) } / 1000 }
     let process = python.baseline("python.Process") { try $0.number("process", processes) / 1000 }
     var figures = try session.compare("spawn.process", unit: "us", .lowerIsBetter, with: [fork] + process) {
-        try medianOf(processes, lengthOfProcess) / 1000
+        defer { settle() }
+        return try medianOf(processes, lengthOfProcess) / 1000
     }
     let pools = session.quick ? 1 : 5
     for size in session.crowds {
         let pool = python.baseline("python.Pool") { try $0.number("pool", size, pools) / 1000 }
         figures += try session.compare("spawn.pool\(session.suffix(size))", unit: "us", .lowerIsBetter, with: pool) {
-            try medianOf(pools) { try lengthOfPool(size: size) } / 1000
+            defer { settle() }
+            return try medianOf(pools) { try lengthOfPool(size: size) } / 1000
         }
     }
     try session.report("Started and ended", figures, notes: [python.note].compactMap { $0 })
 }
+
+/// Waits until the library has cleared up what has ended and has spare processes again, which it does when there is time: the baseline's would be taken for it.
+private func settle() { cb_sleep_until(cb_now() + 20_000_000) }
 
 /// The time of a process, in ns.
 private func lengthOfProcess() throws -> Double {

@@ -40,7 +40,15 @@ void mp_flush_standard(void);
 void mp_flush_output(void);
 
 /// _exit, without a look-up by the dynamic linker, which would touch a page of every library in a process that is about to give them all back.
+///
+/// In a process that has said so, and is of one thread, its end is seen before its memory has been given back: see ending.c.
 _Noreturn void mp_process_end(int code);
+/// Says that the parent of this process reaps whatever ends, and does not mind a child more that this one makes when it ends.
+void mp_process_is_served(void);
+/// Finds what the end of a process needs, once for all that are forked from this one.
+void mp_process_rehearse_end(void);
+/// Has all that give back the memory of ended processes of this family do so at once. One that has just been made may not hear.
+void mp_caretakers_hurry(void);
 
 /// Caps private writable memory (RLIMIT_DATA) at what is used now plus `bytes`.
 int mp_limit_private_memory(uint64_t bytes);

@@ -1,4 +1,6 @@
 internal import CMultiprocessing
+internal import Synchronization
+internal import SystemLayer
 
 /// How much of the machine this process may use. Cheaper to read than the whole machine: some ten small files (0.1 ms),
 /// whatever the machine's size.
@@ -8,10 +10,8 @@ package struct Allowance: Sendable {
     /// How many processors' worth of time; nil if that is not limited.
     package let quota: Double?
 
-    /// That of the calling thread.
-    package static var current: Allowance {
-        Allowance(files: SystemFiles(root: "/"), sources: .current, affinity: currentAffinity(), online: nil)
-    }
+    /// That of the calling thread. What its control group allows is looked up again when that was longer than a tenth of a second ago.
+    package static var current: Allowance { Allowance(groups: .recent, affinity: currentAffinity(), online: nil) }
 
     /// How many workers can run at the same time; at least 1.
     ///
@@ -23,19 +23,46 @@ package struct Allowance: Sendable {
 
     /// `affinity` is nil where it is not known, `online` where it need not be asked: the kernel's mask holds no others.
     init(files: SystemFiles, sources: ControlGroupSources? = nil, affinity: [Int]?, online: [Int]?) {
-        let sources = sources ?? ControlGroupSources(files: files)
-        let unified = ControlGroup(unifiedIn: sources, files: files)
-        let cpuset = ControlGroup(controller: "cpuset", in: sources, files: files)
-        let cpu = ControlGroup(controller: "cpu", in: sources, files: files)
+        let groups = GroupLimits(files: files, sources: sources ?? ControlGroupSources(files: files))
+        self.init(groups: groups, affinity: affinity, online: online)
+    }
 
+    private init(groups: GroupLimits, affinity: [Int]?, online: [Int]?) {
         // Each source can only take away, and one which would leave nothing is wrong, not the others: a process that reads
         // this runs somewhere.
-        let restrictions = [affinity, Self.processors(cpuset, unified, files: files), online].compactMap { $0 }
+        let restrictions = [affinity, groups.processors, online].compactMap { $0 }
         processors =
             restrictions.reduce(nil) { allowed, restriction in
                 let both = allowed.map { Set($0).intersection(restriction).sorted() } ?? restriction
                 return both.isEmpty ? allowed : both
             } ?? [0]
+        quota = groups.quota
+    }
+}
+
+/// What the control groups of this process allow it.
+private struct GroupLimits {
+    /// nil where none names any.
+    let processors: [Int]?
+    let quota: Double?
+
+    private static let lastLook = Mutex<(limits: GroupLimits, deadline: Deadline)?>(nil)
+
+    /// As they are, or were a tenth of a second ago: some ten files have to be read, and pools are made one after the other.
+    static var recent: GroupLimits {
+        let known = lastLook.withLockIfAvailable { look in look.flatMap { $0.deadline.hasPassed ? nil : $0.limits } }
+        if let known, let known { return known }
+        let limits = GroupLimits(files: SystemFiles(root: "/"), sources: .current)
+        // In a process forked while another thread was here, nobody has the lock: it reads them each time.
+        _ = lastLook.withLockIfAvailable { $0 = (limits, Deadline(after: .milliseconds(100))) }
+        return limits
+    }
+
+    init(files: SystemFiles, sources: ControlGroupSources) {
+        let unified = ControlGroup(unifiedIn: sources, files: files)
+        let cpuset = ControlGroup(controller: "cpuset", in: sources, files: files)
+        let cpu = ControlGroup(controller: "cpu", in: sources, files: files)
+        processors = Self.processors(cpuset, unified, files: files)
         quota = [Self.quota(version1: cpu, files: files), Self.quota(version2: unified, files: files)].compactMap { $0 }.min()
     }
 

@@ -18,17 +18,23 @@ extension ProcessMonitor {
         /// Whether the timer is set.
         var isReplenishingPlanned = false
         var isShrinkingPlanned = false
+
+        /// Whether starts that go on as they do will soon find none.
+        var areLow: Bool { wanted >= 4 && waiting.count < wanted / 4 }
     }
 
     /// How long after the last start more than one spare is kept.
     private static let patience = Duration.seconds(2)
-    /// How long after a start spares are replaced, unless there is none left and a process ends: then there is time at once. Forking right after the start would
-    /// take a processor from what was started.
+    /// How long after the last start spares are replaced, unless few are left, or none and a process ends: then there is time at once. Forking right after the
+    /// start would take a processor from what was started.
     private static let pause = Duration.milliseconds(1)
+    /// How many are asked for at a time, a pause apart: a start that comes between is not behind all of them.
+    private static let batch = 4
     /// Starts that follow one another within this need more than one spare.
     private static let quickly: UInt64 = 2_000_000
-    /// No more of them than could begin at once, and as many to follow.
-    private static let mostSpares = max(4, min(32, 2 * Allowance.current.workerCount))
+    /// No more of them than could begin at once, and as many to follow; and some, however few processors there are, for processes that are started one after the
+    /// other: making and clearing up a process takes longer than the rest of a short life, and while it lasts that has to wait for neither.
+    private static let mostSpares = max(16, min(32, 2 * Allowance.current.workerCount))
 
     /// A process to be started: a spare one, where there is one. Starts the server where there is none. Does not block otherwise.
     /// - Parameter followedBy: how many more are about to be reserved: they are made at the same time.
@@ -62,7 +68,7 @@ extension ProcessMonitor {
     /// - Throws: what prevents the process from starting. Discard it then.
     func start(_ process: ServedProcess, ignoresInterrupt: Bool, owner: ServedProcess.Owner) throws {
         let server = try runningServer()
-        let (isThere, isMissing, isHurried, plans) = lock.withLock {
+        let (isThere, isMissing, asksFor, plans) = lock.withLock {
             process.owner = owner
             if let descriptor = process.descriptor { owner.runs(descriptor) }
             // Its first process has ended, or could not be, since it was reserved.
@@ -76,11 +82,13 @@ extension ProcessMonitor {
             }
             // Under the lock too: from here on the owner may hear of the end, and free the launch.
             process.launch.word.give(ignoresInterrupt: ignoresInterrupt)
-            return (process.descriptor != nil, process.isMissing, spares.hurry > 0, !spares.isReplenishingPlanned)
+            // Two for one: all at once would be in the way of the starts that are to be expected.
+            let asksFor = spares.hurry > 0 ? Int.max : spares.areLow ? spares.waiting.count + 2 : 0
+            return (process.descriptor != nil, process.isMissing, asksFor, !spares.isReplenishingPlanned)
         }
         if isMissing { ask(server, for: process) }
         if plans { timer.set(Self.pause) }
-        if isHurried, !process.freshImage { replenish(to: .max, server) }
+        if asksFor > 0, !process.freshImage { replenish(to: asksFor, server) }
         if isThere { return }
         do {
             try awaitArrival(of: process, server)
@@ -144,13 +152,16 @@ extension ProcessMonitor {
         }
     }
 
-    /// On the monitor's thread, when the timer has gone off: has spares made, now that there is time.
+    /// On the monitor's thread, when the timer has gone off: has spares made, if there is time by now.
     func replenish() {
-        let server = lock.withLock {
-            spares.isReplenishingPlanned = false
-            return self.server
+        let (server, count, goesOn) = lock.withLock {
+            let isQuiet = Deadline.now.instant - spares.lastStart.instant >= UInt64(Self.pause.nanoseconds)
+            let count = isQuiet || spares.waiting.isEmpty ? min(spares.wanted, spares.waiting.count + Self.batch) : 0
+            spares.isReplenishingPlanned = self.server != nil && count < spares.wanted
+            return (self.server, count, spares.isReplenishingPlanned)
         }
-        if let server { replenish(to: .max, server) }
+        if let server { replenish(to: count, server) }
+        if goesOn { timer.set(Self.pause) }
     }
 
     /// They are used up faster than they are made: more of them are more time for each. Under the lock.

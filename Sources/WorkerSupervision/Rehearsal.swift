@@ -17,6 +17,7 @@ enum Rehearsal {
     private nonisolated(unsafe) static var functions: [Int: ResolvedInvocation] = [:]
     private nonisolated(unsafe) static var trials: [ResolvedInvocation] = []
     private nonisolated(unsafe) static var argument: [UInt8] = []
+    private nonisolated(unsafe) static var progress: [UInt64] = []
 
     /// The function that is described at `offset`, if this process's server has learned it.
     static func function(at offset: Int) -> ResolvedInvocation? { functions[offset] }
@@ -36,6 +37,8 @@ enum Rehearsal {
         trials = try [VoidInvocation({}).describe(), Invocation<Int, Int>({ $0 }).describe()].map {
             try $0.withUnsafeBytes { try resolveInvocation($0) }
         }
+        // Of the first array of a type, the runtime makes the type: of the one that every pool's worker begins with.
+        progress = Array(repeating: 0, count: trials.count)
         // Large enough never to grow into the arena, of which this process owns nothing.
         withUnsafeTemporaryAllocation(byteCount: 512, alignment: 16) { call(result: ArenaByteWriter($0, in: arena)) }
         let writer = HeapByteWriter()

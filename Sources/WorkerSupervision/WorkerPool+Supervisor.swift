@@ -6,6 +6,8 @@ import SystemLayer
 extension WorkerPool {
     /// How long workers that have been told to leave may take.
     private static let leaveTime = Duration.seconds(10)
+    /// How long the supervisor looks at nothing else but their ends.
+    private static let leaveAtOnceTime = Duration.milliseconds(10)
 
     func supervise() {
         var leaveBy = Deadline.never
@@ -20,8 +22,8 @@ extension WorkerPool {
             if isEnding {
                 if leaveBy.isNever {
                     leaveBy = Deadline(after: Self.leaveTime)
-                    block.leave.pointee.store(1, ordering: .sequentiallyConsistent)
-                    block.callAllWorkers()
+                    tellWorkersToLeave()
+                    seeWorkersLeave()
                 }
                 if lock.withLock({ workers.allSatisfy { $0.descriptor == nil } }) { break }
                 // One may have been started while the others were killed.
@@ -39,6 +41,24 @@ extension WorkerPool {
         spareRun.take()?.returnSlots()
         finished.complete(.made(()))
         ExitHooks.remove(ObjectIdentifier(self))
+    }
+
+    /// By whoever is first to know that there is nothing left to do.
+    private func tellWorkersToLeave() {
+        if block.leave.pointee.exchange(1, ordering: .sequentiallyConsistent) == 0 { block.callAllWorkers() }
+    }
+
+    /// Settles the ends of workers that leave in order, as soon as the kernel shows them: by way of the fork server and the monitor they come round later, and then
+    /// mean nothing any more. All others are left to that.
+    private func seeWorkersLeave() {
+        let deadline = Deadline(after: Self.leaveAtOnceTime)
+        for (index, worker) in lock.withLock({ workers }).enumerated() {
+            guard let descriptor = worker.descriptor, let identity = worker.identity else { continue }
+            guard descriptor.waitForEnd(until: deadline) else { return }
+            // The launch is freed now, though the monitor may look at it yet: whatever it sees there, it must not let another process have it.
+            guard block.phase(index).pointee.load(ordering: .acquiring) == 2, descriptor.makeKnown() else { continue }
+            workerEnded(index, identity, .exited(0))
+        }
     }
 
     /// Wakes the worker that others have not woken, once they have had the time to see that there is no need. Returns when to look again.
@@ -133,6 +153,7 @@ extension WorkerPool {
         // Also what nobody waits for has to be seen to its end now.
         forEachTask(supervise)
         wakePublishers()
+        if isEnding { tellWorkersToLeave() }
         block.callSupervisor()
     }
 

@@ -16,6 +16,12 @@ private func stayUntilAskedToEnd(_ begun: SharedValue<Int>, _ asked: SharedValue
 
 private nonisolated(unsafe) var sign: SharedValue<Int>?
 
+/// Locks the file at `path`, and keeps it open.
+private func lockFile(_ path: String) -> Bool {
+    let file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+    return file >= 0 && flock(file, LOCK_EX | LOCK_NB) == 0
+}
+
 extension PublicInterface {
     /// Ways in which work ends before it is done.
     @Suite struct EndsTests {
@@ -32,6 +38,18 @@ extension PublicInterface {
                 }
                 try await #expect(ex.run(double, 4) == 8, "the workers are there again")
             }
+        }
+
+        /// Each has it at once: what a process has held is free when its end is seen, though its memory may be given back later.
+        @Test func whatProcessesHeldIsFreeAtTheirEnds() throws {
+            let path = "/tmp/mp-ends-\(getpid())"
+            defer { unlink(path) }
+            for _ in 0..<50 {
+                let child = ChildProcess(lockFile, path)
+                try child.start()
+                try #expect(child.result())
+            }
+            for _ in 0..<10 { try withPool(processes: 1) { try #expect($0.apply(lockFile, path)) } }
         }
 
         @Test func terminatedWorkersMayEndInOrder() throws {

@@ -7,13 +7,14 @@ import Multiprocessing
 /// when there is time for them.
 func held() -> String { "descriptors \(openDescriptors().count { !isOfSpare($0) }) children \(children().count)" }
 
-/// Whether a descriptor stands for a process that waits for work, or has been forked for that a moment ago, or is gone.
+/// Whether a descriptor stands for a process that waits for work, or has been forked for that a moment ago, or is gone, heard of or not.
 private func isOfSpare(_ descriptor: Int32) -> Bool {
     guard let info = text(of: "/proc/self/fdinfo/\(descriptor)"),
         let line = info.split(separator: "\n").first(where: { $0.hasPrefix("Pid:") }),
         let pid = line.split(separator: "\t").last
     else { return false }
-    return pid == "-1" || ["mp-spare\n", "mp-forkserver\n"].contains(text(of: "/proc/\(pid)/comm"))
+    if text(of: "/proc/\(pid)/stat")?.contains(") Z ") ?? true { return true }
+    return ["mp-spare\n", "mp-forkserver\n"].contains(text(of: "/proc/\(pid)/comm"))
 }
 
 private func text(of path: String) -> String? {
