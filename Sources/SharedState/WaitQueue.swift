@@ -148,8 +148,21 @@ struct WaitQueue {
                 if place.replace(entry, by: .free) { break }
             }
         }
+        wakeNotified()
     }
 
     /// Settles the end of a thread that may have changed the state and notified nobody yet.
-    func settleNotifier() { notifyAll() }
+    func settleNotifier() {
+        notifyAll()
+        wakeNotified()
+    }
+
+    /// Whoever notified them may have died before it woke them.
+    private func wakeNotified() {
+        for index in 0..<Self.capacity {
+            let place = place(index)
+            let entry = place.load()
+            if entry != .free, entry.phase == .notified { place.sleepingWord.wake() }
+        }
+    }
 }
