@@ -13,6 +13,7 @@ struct ObjectBlock {
         case value = 0x5661_6c75
         case lock = 0x4c6f_636b
         case array = 0x4172_7279
+        case atomic = 0x4174_6f6d
     }
 
     let offset: Int
