@@ -1,6 +1,9 @@
 import Synchronization
 import SystemLayer
 
+/// A 64-bit word of a shared object.
+typealias ObjectWord = UnsafeMutablePointer<Atomic<UInt64>>
+
 /// A block that is alive while any process of the family holds a handle to it. Who does is a bit for each process, so that taking and dropping a hold can be
 /// repeated or cut short by a death without harm, as a count could not.
 struct ObjectBlock {
@@ -16,6 +19,10 @@ struct ObjectBlock {
         case array = 0x4172_7279
         case atomic = 0x4174_6f6d
         case queue = 0x5175_6575
+        case semaphore = 0x5365_6d61
+        case event = 0x4576_6e74
+        case condition = 0x436f_6e64
+        case recursiveLock = 0x5265_6375
     }
 
     let offset: Int
@@ -70,6 +77,8 @@ struct ObjectBlock {
         let hold = hold(of: identity)
         return hold.word.pointee.load(ordering: .acquiring) & hold.bit != 0
     }
+    /// A 64-bit word of the object, `place` bytes from its beginning.
+    func payloadWord(_ place: Int) -> ObjectWord { arena.word(offset + Self.payload + place) }
 
     var count: Int { Int((arena.base + offset).load(fromByteOffset: 8, as: UInt64.self)) }
 

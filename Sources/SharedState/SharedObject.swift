@@ -31,3 +31,21 @@ func decodeHandle(of type: (some SharedObject).Type, from decoder: any Decoder) 
 func handleError(_ type: any Any.Type, _ decoder: any Decoder, _ text: String) -> DecodingError {
     DecodingError.dataCorrupted(DecodingError.Context(codingPath: decoder.codingPath, debugDescription: text))
 }
+
+extension ObjectBlock {
+    /// The object of a kind that needs no further description at `handle`, which may be anything. Held for a new handle.
+    static func retain(_ kind: Kind, at handle: UInt64) -> ObjectBlock? {
+        guard let arena = try? Arena.current(), let block = find(kind, elementSize: 0, at: handle, in: arena) else { return nil }
+        HandleRegistry.retain(block)
+        return block
+    }
+
+    /// The object that `decoder` has next. Held for a new handle.
+    static func decode(_ kind: Kind, of type: (some SharedObject).Type, from decoder: any Decoder) throws -> ObjectBlock {
+        let handle = try decodeHandle(of: type, from: decoder)
+        guard let block = retain(kind, at: handle) else {
+            throw handleError(type, decoder, "There is no \(type) at place \(handle) of the shared memory.")
+        }
+        return block
+    }
+}

@@ -4,9 +4,11 @@ import SystemLayer
 
 /// The threads that have ever taken a lock: what stands in a lock's word is a thread's token, and a thread's record lists the locks it holds or is about to
 /// take. A lock is entered before the attempt and struck out after its release, so after a death at any instruction the list names every lock that may be held.
+/// So it is with whatever else a thread may leave half done: see ``Listed``.
 @usableFromInline
 package enum ThreadRecords {
-    // A record: word 0: bits 0–3 phase (0 free, 1 live), 4–31 the process, 32–48 generation; then the number of locks listed; then their words' offsets.
+    // A record: word 0: bits 0–3 phase (0 free, 1 live), 4–31 the process, 32–48 generation; then the number of locks listed; then their words' offsets,
+    // multiples of 8, whose low bits say what it is that is listed.
     // Computed: the code that inlines them is in other modules, for which a stored constant is memory.
     @inlinable static var depth: Int { 8 }
     @inlinable static var locks: Int { 16 }
@@ -15,6 +17,36 @@ package enum ThreadRecords {
 
     /// Bits of a token: 13 for the record, 17 for its generation.
     static let tokenMask: UInt32 = 0x3fff_ffff
+
+    /// What can stand in a thread's list: the low bits of the offset.
+    enum Listed: UInt64 {
+        /// A lock that the thread holds or is about to take.
+        case ownerLock
+        /// A queue that it waits in.
+        case waiter
+        /// A queue for whose waiters it changes something.
+        case notifier
+
+        static let mask: UInt64 = 7
+
+        private var size: Int {
+            switch self {
+            case .ownerLock: OwnerLock.size
+            case .waiter, .notifier: WaitQueue.size
+            }
+        }
+
+        /// Settles what the thread of `token`, which has ended, has left undone. It can be repeated.
+        static func settle(_ listing: UInt64, of token: UInt32, in arena: Arena) {
+            let offset = Int(truncatingIfNeeded: listing & ~mask)
+            guard let kind = Listed(rawValue: listing & mask), offset > 0, offset <= arena.length - kind.size else { return }
+            switch kind {
+            case .ownerLock: OwnerLock(word: arena.word32(offset), offset: UInt64(offset)).settle(token)
+            case .waiter: WaitQueue(at: offset, in: arena).settle(waiter: token)
+            case .notifier: WaitQueue(at: offset, in: arena).settleNotifier()
+            }
+        }
+    }
 
     private static func record(_ index: Int) -> Int { ArenaLayout.threadTable + index * ArenaLayout.threadRecordSize }
 
@@ -123,9 +155,7 @@ package enum ThreadRecords {
         let token = UInt32(index + 1) & 0x1fff | UInt32(truncatingIfNeeded: state >> 32) << 13
         let count = min(Int(arena.word(record(index) + depth).pointee.load(ordering: .acquiring)), listed)
         for i in 0..<count {
-            let offset = Int(truncatingIfNeeded: arena.word(record(index) + locks + i * 8).pointee.load(ordering: .relaxed))
-            guard offset > 0, offset <= arena.length - OwnerLock.size, offset % OwnerLock.size == 0 else { continue }
-            OwnerLock(word: arena.word32(offset), offset: UInt64(offset)).settle(token)
+            Listed.settle(arena.word(record(index) + locks + i * 8).pointee.load(ordering: .relaxed), of: token, in: arena)
         }
         arena.word(record(index)).pointee.store(state & ~15, ordering: .releasing)
     }

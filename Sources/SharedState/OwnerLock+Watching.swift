@@ -1,0 +1,33 @@
+import Synchronization
+import SystemLayer
+
+extension OwnerLock {
+    /// Waits, as who wants the lock does, until nobody holds it, and leaves it to another thread of this process to take it: somebody else may be faster.
+    ///
+    /// It ends with the lock announced. So whoever takes it next wakes a sleeper when it lets go, as the one that this thread may have been woken in place of. Should
+    /// nobody take it, because the task it is meant for is gone, the sleepers find the free lock when they look by themselves.
+    /// - Throws: `CancellationError` once `cancellation` is.
+    func waitUntilFree(in arena: Arena, _ cancellation: WaitCancellation) throws {
+        _ = ThreadRecords.currentToken(in: arena)
+        // If this thread dies, another is woken in its place.
+        ThreadRecords.enter(offset)
+        defer { ThreadRecords.leave(offset) }
+        cancellation.watch(announcement)
+        defer { cancellation.unwatch() }
+        while true {
+            let (current, isSure) = announce()
+            let isFree = current & ThreadRecords.tokenMask == 0
+            if cancellation.isCancelled {
+                // It may have been woken for it.
+                if isFree { wakeOne() }
+                throw CancellationError()
+            }
+            if isFree { return }
+            let limit = Deadline(after: isSure ? .milliseconds(50) : .milliseconds(1))
+            if !announcement.wait(while: 1, until: limit), !ThreadRecords.isLive(current & ThreadRecords.tokenMask, in: arena) {
+                // As `lockSlowly` does, should nobody be left to hand the lock on.
+                settle(current & ThreadRecords.tokenMask)
+            }
+        }
+    }
+}

@@ -1,0 +1,181 @@
+import BinaryCoding
+import Synchronization
+import SystemLayer
+
+/// Lets threads that hold a lock wait until another, which holds it in its turn, tells them that what the lock protects has changed.
+///
+/// Pass it as an argument, its lock travels with it; or capture it in a `.fork` child. A wait may end without having been notified, after a death: look at
+/// what is waited for again, which `wait(until:)` does.
+///
+/// ```swift
+/// try lock.withLock {
+///     try condition.wait(until: { !items.isEmpty })
+///     …
+/// }
+/// ```
+public final class SharedCondition: Codable, Sendable {
+    /// The lock that protects what is waited for. The same for all handles; taking any of its handles is taking it.
+    public let lock: SharedLock
+    private let core: ConditionCore
+
+    /// Makes a condition of what `lock`, of any kind, protects.
+    /// - Throws: ``SharedMemoryError`` when there is no memory for it.
+    public init(lock: SharedLock) throws {
+        self.lock = lock
+        core = try ConditionCore(of: lock)
+    }
+
+    // MARK: Waiting
+
+    /// Releases the lock, waits to be notified, and takes it again. Who notifies after the lock was released finds this thread waiting.
+    /// - Throws: ``SharedMemoryError`` when the calling thread does not hold the lock, or 504 threads wait already; then nothing has happened. ``OwnerDied``, with the
+    ///   lock held, when the lock's last owner has died meanwhile.
+    public func wait() throws { _ = try wait(until: Deadline.never) }
+
+    /// As ``wait()``, but takes the lock again after `timeout` at the latest, for which it may have to wait, too.
+    /// - Returns: whether it was notified.
+    public func wait(timeout: Duration) throws -> Bool { try wait(until: Deadline(after: timeout)) }
+
+    /// Waits, as ``wait()`` does, as long as `condition` is false. It is called under the lock, at first at once.
+    public func wait(until condition: () throws -> Bool) throws { while try !condition() { try wait() } }
+
+    /// Waits, as ``wait()`` does, as long as `condition` is false, at most `timeout`.
+    /// - Returns: whether it has come to hold.
+    public func wait(timeout: Duration, until condition: () throws -> Bool) throws -> Bool {
+        let deadline = Deadline(after: timeout)
+        while try !condition() {
+            if try !wait(until: deadline) { return try condition() }
+        }
+        return true
+    }
+
+    private func wait(until deadline: Deadline, cancellation: WaitCancellation? = nil) throws -> Bool {
+        try requireLock("wait")
+        // Before the lock is released, which lets a notifier in.
+        guard let waiter = core.queue.enter() else {
+            throw SharedMemoryError(
+                "\(WaitQueue.capacity) threads wait for a SharedCondition already, which is the most there can be. Use several conditions, or fewer threads."
+            )
+        }
+        do { try lock.unlock() } catch {
+            waiter.leave(passingOn: true)
+            throw error
+        }
+        let isCancelled = waiter.sleep(until: deadline, unless: cancellation) == .cancelled
+        do { try lock.lock() } catch {
+            // The caller may not come to look at what has changed.
+            waiter.leave(passingOn: true)
+            throw error
+        }
+        // Only now: should the thread die before it has the lock, another is notified in its place.
+        if waiter.leave(passingOn: false) { return true }
+        if isCancelled { throw CancellationError() }
+        return false
+    }
+
+    private func requireLock(_ call: String) throws {
+        guard lock.isHeldByCaller else {
+            throw SharedMemoryError(
+                "\(call)() was called on a SharedCondition by a thread that does not hold its lock. Call it within lock.withLock { … }.")
+        }
+    }
+
+    // MARK: Notifying
+
+    /// Wakes the `count` threads that have waited longest, or as many as there are; they go on when they get the lock. Does not block.
+    /// - Throws: ``SharedMemoryError`` when the calling thread does not hold the lock, or `count` is negative; then nothing happens.
+    public func notify(_ count: Int = 1) throws {
+        try requireLock("notify")
+        guard count >= 0 else { throw SharedMemoryError("\(count) threads cannot be notified: notify 0 or more.") }
+        core.queue.whileChanging { core.queue.notify(count) }
+    }
+
+    /// Wakes all threads that wait; they go on one after the other, as they get the lock. Does not block.
+    /// - Throws: ``SharedMemoryError`` when the calling thread does not hold the lock; then nothing happens.
+    public func notifyAll() throws {
+        try requireLock("notifyAll")
+        core.queue.whileChanging { core.queue.notifyAll() }
+    }
+
+    // MARK: Asynchronously
+
+    /// The call that waits, for asynchronous functions.
+    public var async: Async { Async(condition: self) }
+
+    /// Waits for a condition without blocking a thread of the concurrency pool.
+    public struct Async: Sendable {
+        fileprivate let condition: SharedCondition
+
+        /// Takes the lock, waits as long as `holds`, which is called under the lock, is false, and calls `body` under the same lock. Both are called on a thread that the
+        /// library keeps for such waits: a lock's owner is a thread, and an asynchronous function may go on in another after each `await`.
+        ///
+        /// - Throws: `CancellationError` when the task is cancelled before `body` is called; what the two throw; ``OwnerDied`` when the lock's last owner has died holding
+        ///   it. The lock is released in each case.
+        public func withLock<R: Sendable>(
+            when holds: @escaping @Sendable () throws -> Bool, _ body: @escaping @Sendable () throws -> R
+        ) async throws -> R {
+            try await AsyncWait.run { [condition] cancellation in
+                try condition.lock.lock(cancellation)
+                return try condition.lock.unlocking {
+                    while try !holds() { _ = try condition.wait(until: .never, cancellation: cancellation) }
+                    return try body()
+                }
+            }
+        }
+    }
+
+    // MARK: Travelling
+
+    private enum CodingKeys: String, CodingKey { case lock, core }
+
+    /// Finds the condition, and its lock, that another process of the family has sent. Throws a `DecodingError` elsewhere.
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: CodingKeys.self)
+        lock = try container.decode(SharedLock.self, forKey: .lock)
+        core = try container.decode(ConditionCore.self, forKey: .core)
+        guard core.lock == lock.handle else {
+            throw handleError(Self.self, decoder, "A SharedCondition came with another lock than its own.")
+        }
+    }
+
+    /// Writes the condition's and its lock's places in shared memory. Throws an `EncodingError` for anything but a message to a process of the family.
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.container(keyedBy: CodingKeys.self)
+        try container.encode(lock, forKey: .lock)
+        try container.encode(core, forKey: .core)
+    }
+}
+
+/// What is a condition's own.
+private final class ConditionCore: Codable, Sendable, SharedObject, SharedHandleDecodable {
+    // The object: the handle of the lock; from 64 on who waits.
+    private static let queueAt = 64
+
+    private let block: ObjectBlock
+    let queue: WaitQueue
+
+    var handle: UInt64 { UInt64(block.offset) }
+    var lock: UInt64 { block.payloadWord(0).pointee.load(ordering: .relaxed) }
+
+    convenience init(of lock: SharedLock) throws {
+        let block = try ObjectBlock.make(.condition, elementSize: 0, count: 1, size: Self.queueAt + WaitQueue.size, in: try Arena.current())
+        self.init(retained: block)
+        block.payloadWord(0).pointee.store(lock.handle, ordering: .releasing)
+    }
+
+    /// Takes over one hold on `block`.
+    private init(retained block: ObjectBlock) {
+        self.block = block
+        queue = WaitQueue(at: block.offset + ObjectBlock.payload + Self.queueAt, in: block.arena)
+    }
+
+    deinit { HandleRegistry.release(block) }
+
+    convenience init(from decoder: any Decoder) throws {
+        self.init(retained: try ObjectBlock.decode(.condition, of: Self.self, from: decoder))
+    }
+
+    static func find(handle: UInt64) -> Self? { ObjectBlock.retain(.condition, at: handle).map { Self(retained: $0) } }
+
+    func encode(to encoder: any Encoder) throws { try encodeHandle(to: encoder) }
+}

@@ -1,0 +1,170 @@
+public import BinaryCoding
+import Synchronization
+import SystemLayer
+
+/// A number of permits that threads of any processes of a family take and give back.
+///
+/// Pass it as an argument, or capture it in a `.fork` child. Each release wakes the one thread that has waited longest. Permits belong to nobody: one that a
+/// process had taken when it died is not given back.
+///
+/// ```swift
+/// let places = try SharedSemaphore(4)
+/// try places.withPermit { … }      // in four processes at once, at most
+/// ```
+public final class SharedSemaphore: Codable, Sendable, SharedObject, SharedHandleDecodable {
+    // The object: the number of permits; at 8 the bound; from 64 on who waits.
+    private static let boundAt = 8
+    private static let queueAt = 64
+
+    private let block: ObjectBlock
+    private let queue: WaitQueue
+
+    package var handle: UInt64 { UInt64(block.offset) }
+
+    /// Makes a semaphore with `value` permits.
+    /// - Parameter bound: the most permits there can be; nil: no limit.
+    /// - Throws: ``SharedMemoryError`` when there is no memory for it, `value` is negative, or above `bound`.
+    public convenience init(_ value: Int, bound: Int? = nil) throws {
+        guard value >= 0 else { throw SharedMemoryError("A SharedSemaphore of \(value) permits cannot be: begin with 0 or more.") }
+        if let bound, bound < max(1, value) {
+            throw SharedMemoryError(
+                "A SharedSemaphore of \(value) permits cannot have a bound of \(bound): give it \(max(1, value)) at least, or none.")
+        }
+        let block = try ObjectBlock.make(
+            .semaphore, elementSize: 0, count: 1, size: Self.queueAt + WaitQueue.size, in: try Arena.current())
+        self.init(retained: block)
+        block.payloadWord(Self.boundAt).pointee.store(UInt64(bound ?? .max), ordering: .relaxed)
+        permits.pointee.store(UInt64(value), ordering: .releasing)
+    }
+
+    /// Takes over one hold on `block`.
+    private init(retained block: ObjectBlock) {
+        self.block = block
+        queue = WaitQueue(at: block.offset + ObjectBlock.payload + Self.queueAt, in: block.arena)
+    }
+
+    deinit { HandleRegistry.release(block) }
+
+    private var permits: ObjectWord { block.payloadWord(0) }
+    private var bound: UInt64 { block.payloadWord(Self.boundAt).pointee.load(ordering: .relaxed) }
+
+    /// How many permits can be taken now. It may have changed before the caller looks at it.
+    public var value: Int { Int(clamping: permits.pointee.load(ordering: .acquiring)) }
+
+    // MARK: Taking
+
+    /// Takes a permit. Blocks while there is none. One compare-and-swap when there is.
+    public func acquire() throws { _ = try acquire(until: .never) }
+
+    /// Takes a permit, waiting at most `timeout`.
+    /// - Returns: whether one was taken.
+    public func acquire(timeout: Duration) throws -> Bool { try acquire(until: Deadline(after: timeout)) }
+
+    /// Takes a permit if there is one. Does not block.
+    /// - Returns: whether one was taken.
+    public func tryAcquire() throws -> Bool { take() != nil }
+
+    private func acquire(until deadline: Deadline, cancellation: WaitCancellation? = nil) throws -> Bool {
+        try queue.wait(until: deadline, cancellation: cancellation) { take() } != nil
+    }
+
+    private func take() -> Void? {
+        var current = permits.pointee.load(ordering: .relaxed)
+        while current > 0 {
+            let (exchanged, original) = permits.pointee.weakCompareExchange(
+                expected: current, desired: current - 1, ordering: .acquiringAndReleasing)
+            if exchanged { return () }
+            current = original
+        }
+        return nil
+    }
+
+    // MARK: Giving back
+
+    /// Gives back a permit, and wakes the thread that has waited longest. Does not block.
+    /// - Throws: ``SharedMemoryError`` when that would be more than the bound; then nothing happens.
+    public func release() throws { try release(1) }
+
+    /// Gives back `count` permits, and wakes as many threads. Does not block.
+    /// - Throws: ``SharedMemoryError`` when that would be more than the bound, or `count` is negative; then nothing happens.
+    public func release(_ count: Int) throws {
+        guard let added = UInt64(exactly: count) else { throw SharedMemoryError("\(count) permits cannot be released: release 0 or more.") }
+        try queue.whileChanging {
+            var current = permits.pointee.load(ordering: .relaxed)
+            while true {
+                // Neither is above Int.max.
+                guard current + added <= bound else { throw exceeded(current, count) }
+                let (exchanged, original) = permits.pointee.weakCompareExchange(
+                    expected: current, desired: current + added, ordering: .acquiringAndReleasing)
+                if exchanged { break }
+                current = original
+            }
+            queue.notify(count)
+        }
+    }
+
+    private func exceeded(_ current: UInt64, _ count: Int) -> SharedMemoryError {
+        SharedMemoryError(
+            """
+            \(count) more permits than the \(current) that a SharedSemaphore has would be above its bound, \(bound). Release what was acquired, and once; \
+            or make it with a higher bound.
+            """)
+    }
+
+    /// Calls `body` with a permit, which is given back when it returns or throws. Blocks while there is none.
+    public func withPermit<R>(_ body: () throws -> R) throws -> R {
+        try acquire()
+        return try releasing(body)
+    }
+
+    private func releasing<R>(_ body: () throws -> R) throws -> R {
+        let result: R
+        do { result = try body() } catch {
+            try release()
+            throw error
+        }
+        try release()
+        return result
+    }
+
+    // MARK: Asynchronously
+
+    /// The calls that wait, for asynchronous functions.
+    public var async: Async { Async(semaphore: self) }
+
+    /// Waits for permits without blocking a thread of the concurrency pool. When the task is cancelled, a wait ends at once by a `CancellationError`,
+    /// without a permit; none is lost.
+    public struct Async: Sendable {
+        fileprivate let semaphore: SharedSemaphore
+
+        /// As ``SharedSemaphore/acquire()``.
+        public func acquire() async throws { _ = try await acquire(until: .never) }
+
+        /// As ``SharedSemaphore/acquire(timeout:)``.
+        public func acquire(timeout: Duration) async throws -> Bool { try await acquire(until: Deadline(after: timeout)) }
+
+        /// As ``SharedSemaphore/withPermit(_:)``.
+        public func withPermit<R>(isolation: isolated (any Actor)? = #isolation, _ body: () throws -> R) async throws -> R {
+            try await acquire()
+            return try semaphore.releasing(body)
+        }
+
+        private func acquire(until deadline: Deadline) async throws -> Bool {
+            try Task.checkCancellation()
+            if semaphore.take() != nil { return true }
+            return try await AsyncWait.run { [semaphore] in try semaphore.acquire(until: deadline, cancellation: $0) }
+        }
+    }
+
+    // MARK: Travelling
+
+    /// Finds the semaphore that another process of the family has sent. Throws a `DecodingError` elsewhere.
+    public convenience init(from decoder: any Decoder) throws {
+        self.init(retained: try ObjectBlock.decode(.semaphore, of: Self.self, from: decoder))
+    }
+
+    package static func find(handle: UInt64) -> Self? { ObjectBlock.retain(.semaphore, at: handle).map { Self(retained: $0) } }
+
+    /// Writes the semaphore's place in shared memory. Throws an `EncodingError` for anything but a message to a process of the family.
+    public func encode(to encoder: any Encoder) throws { try encodeHandle(to: encoder) }
+}

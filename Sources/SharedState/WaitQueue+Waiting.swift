@@ -1,0 +1,135 @@
+import Glibc
+import Synchronization
+import SystemLayer
+
+extension WaitQueue {
+    /// Waits until `attempt` returns something. It is called at once, after entering, whenever the thread is notified, and a last time at the deadline; it
+    /// must not wait itself.
+    ///
+    /// A thread that was notified and does not use it (the attempt fails at the deadline, or throws) passes the notification on.
+    /// - Returns: nil at the deadline.
+    /// - Throws: `CancellationError` once `cancellation` is; what `attempt` throws.
+    func wait<R>(until deadline: Deadline, cancellation: WaitCancellation? = nil, _ attempt: () throws -> R?) throws -> R? {
+        if cancellation?.isCancelled == true { throw CancellationError() }
+        if let result = try attempt() { return result }
+        if deadline.hasPassed { return nil }
+        guard let waiter = enter() else { return try poll(until: deadline, cancellation, attempt) }
+        cancellation?.watch(waiter.place)
+        var isUsed = false
+        defer {
+            cancellation?.unwatch()
+            waiter.leave(passingOn: !isUsed)
+        }
+        while true {
+            // After entering: a cancellation of before has not found the entry.
+            if cancellation?.isCancelled == true { throw CancellationError() }
+            // A notification that comes meanwhile may be of another change than the one that lets this succeed: it is passed on.
+            if let result = try attempt() { return result }
+            switch waiter.sleep(until: deadline) {
+            case .notified:
+                if let result = try attempt() {
+                    isUsed = true
+                    return result
+                }
+                if deadline.hasPassed { return nil }
+                waiter.waitAgain()
+            case .cancelled: throw CancellationError()
+            case .timedOut: return try attempt()
+            }
+        }
+    }
+
+    /// Waits where there is no room in the queue.
+    private func poll<R>(until deadline: Deadline, _ cancellation: WaitCancellation?, _ attempt: () throws -> R?) throws -> R? {
+        while true {
+            let nap = deadline.isNever ? 1_000_000 : min(1_000_000, deadline.remaining)
+            if nap > 0 {
+                var time = timespec(tv_sec: 0, tv_nsec: Int(nap))
+                nanosleep(&time, nil)
+            }
+            if cancellation?.isCancelled == true { throw CancellationError() }
+            if let result = try attempt() { return result }
+            if deadline.hasPassed { return nil }
+        }
+    }
+}
+
+/// The calling thread's entry in a queue.
+struct Waiter {
+    let queue: WaitQueue
+    let place: WaitEntryPlace
+
+    enum Outcome { case notified, cancelled, timedOut }
+
+    /// How long to keep the processor, in ns: half of what a sleep and a wake-up cost.
+    private static let spinning: UInt64 = 20_000
+    private static let processors = sysconf(Int32(_SC_NPROCESSORS_ONLN))
+
+    /// Sleeps until the entry is notified or cancelled, or `deadline` has passed.
+    func sleep(until deadline: Deadline) -> Outcome {
+        var entry = place.load()
+        if entry.phase == .awake {
+            entry = spin(until: deadline)
+            if entry.phase == .awake {
+                // Fails when somebody ends the wait just now.
+                _ = place.replace(entry, by: entry.changed(to: .asleep))
+                entry = place.load()
+            }
+        }
+        while true {
+            switch entry.phase {
+            case .notified: return .notified
+            case .cancelled: return .cancelled
+            case .awake, .asleep: if !place.sleepingWord.wait(while: entry.sleepingWord, until: deadline) { return .timedOut }
+            }
+            entry = place.load()
+        }
+    }
+
+    /// As ``sleep(until:)``; and `cancelled` when `cancellation` is, whatever the entry says then.
+    func sleep(until deadline: Deadline, unless cancellation: WaitCancellation?) -> Outcome {
+        guard let cancellation else { return sleep(until: deadline) }
+        cancellation.watch(place)
+        defer { cancellation.unwatch() }
+        return cancellation.isCancelled ? .cancelled : sleep(until: deadline)
+    }
+
+    /// Looks for a while, unless somebody needs the processor.
+    private func spin(until deadline: Deadline) -> WaitEntry {
+        guard RunnableProcesses.count(in: queue.arena) <= Self.processors, Self.processors > 1 else { return place.load() }
+        let end = min(monotonicNow() + Self.spinning, deadline.instant)
+        repeat {
+            for _ in 0..<16 {
+                let entry = place.load()
+                if entry.phase != .awake { return entry }
+                spinPause()
+            }
+        } while monotonicNow() < end
+        return place.load()
+    }
+
+    /// Waits on, after a notification that was of no use, in the same place of the queue. As after entering, the state has to be looked at once more.
+    func waitAgain() {
+        place.store(place.load().changed(to: .awake))
+        atomicMemoryFence(ordering: .sequentiallyConsistent)
+    }
+
+    /// Gives up the entry.
+    /// - Parameter passingOn: whether a notification goes to another, which it must unless it was used.
+    /// - Returns: whether it had been notified.
+    @discardableResult
+    func leave(passingOn: Bool) -> Bool {
+        defer { queue.strikeOut() }
+        while true {
+            let entry = place.load()
+            switch entry.phase {
+            case .notified:
+                if passingOn { queue.notify() }
+                // Only now: should the thread die before, its notification is passed on for it.
+                place.store(.free)
+                return true
+            case .awake, .asleep, .cancelled: if place.replace(entry, by: .free) { return false }
+            }
+        }
+    }
+}
