@@ -9,10 +9,10 @@ struct MessageRing {
     // The object. First, on one cache line: the lock; whether it is closed; how many messages were taken, and put; and, at 32, where the counts of objects are.
     // Then the queues of waiters, and the messages.
     private static let closedAt = 8
-    private static let takenAt = 16
-    private static let putAt = 24
+    static let takenAt = 16
+    static let putAt = 24
     private static let countsAt = 32
-    private static let waitersAt = 64
+    static let waitersAt = 64
     private static let slotsAt = waitersAt + 2 * WaitQueue.size
     private static let slotSize = MemoryLayout<Message>.size
 

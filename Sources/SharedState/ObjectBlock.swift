@@ -72,11 +72,6 @@ struct ObjectBlock {
             && self.keeper.pointee.load(ordering: .acquiring) == UInt64(keeper.bits)
     }
 
-    /// Whether `identity` is among the holders. Worth something only while the object is sure to stay.
-    func isHeld(by identity: ProcessIdentity) -> Bool {
-        let hold = hold(of: identity)
-        return hold.word.pointee.load(ordering: .acquiring) & hold.bit != 0
-    }
     /// A 64-bit word of the object, `place` bytes from its beginning.
     func payloadWord(_ place: Int) -> ObjectWord { arena.word(offset + Self.payload + place) }
 

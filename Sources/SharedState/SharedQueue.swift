@@ -21,7 +21,7 @@ import SystemLayer
 /// A value of up to 40 bytes takes no memory beside the queue's own, which is 64 bytes for each of its places; a larger one is copied once to shared memory and
 /// once from there. Pass a large array that several are to see as a `SharedArray`.
 public final class SharedQueue<T: Codable & Sendable>: Codable, Sendable, SharedObject, SharedHandleDecodable {
-    private let ring: MessageRing
+    let ring: MessageRing
 
     package var handle: UInt64 { UInt64(ring.block.offset) }
 
