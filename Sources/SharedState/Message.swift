@@ -4,7 +4,7 @@ import BinaryCoding
 /// they name, which are the last eight bytes each.
 ///
 /// Whose the block is, and who holds the objects, is not this value's business: whoever passes it on says so.
-struct Message: BitwiseCopyable {
+struct Message: BitwiseCopyable, Sendable {
     /// How many bytes go without a block.
     static let inlineBytes = 48
 
@@ -73,9 +73,12 @@ final class MessageWriter: ByteWriter {
         super.init(memory)
     }
 
-    /// Calls `body` with `value` as a message, whose block, if it has one, is the calling process's, and whose objects it holds.
+    /// Calls `body` with `value` as a message, whose block, if it has one, is the calling process's, and with the objects it names, to be kept until the message is
+    /// another's.
     /// - Parameter body: returns whether it has given the message away. If it has not, or throws, the message is freed.
-    static func withMessage<T: Encodable>(of value: T, in arena: Arena, _ body: (Message) throws -> Bool) throws -> Bool {
+    static func withMessage<T: Encodable>(
+        of value: T, in arena: Arena, _ body: (_ message: Message, _ objects: [AnyObject]) throws -> Bool
+    ) throws -> Bool {
         try withUnsafeTemporaryAllocation(byteCount: Message.inlineBytes, alignment: 16) { memory in
             let writer = MessageWriter(memory, in: arena)
             var isGone = false
@@ -84,8 +87,7 @@ final class MessageWriter: ByteWriter {
             let handles = writer.retained.count
             try writer.forEachHandle { try writer.append($0) }
             let message = try Message(bytes: writer.count, handles: handles, block: writer.block, inline: writer.base)
-            // The writer keeps the objects.
-            isGone = try withExtendedLifetime(writer) { try body(message) }
+            isGone = try withExtendedLifetime(writer) { try body(message, writer.retained) }
             return isGone
         }
     }
@@ -95,4 +97,36 @@ final class MessageWriter: ByteWriter {
         block = larger.block
         return larger.memory
     }
+}
+
+/// A message that waits for its turn in no thread's stack.
+final class PendingMessage: @unchecked Sendable {
+    // Unchecked: used by one thread at a time.
+    private let arena: Arena
+    private let message: Message
+    /// What it names.
+    private let objects: [AnyObject]
+    private var isGone = false
+
+    static func make<T: Encodable>(of value: T, in arena: Arena) throws -> PendingMessage {
+        var pending: PendingMessage?
+        _ = try MessageWriter.withMessage(of: value, in: arena) { message, objects in
+            pending = PendingMessage(message, objects, in: arena)
+            return true
+        }
+        guard let pending else { preconditionFailure("an encoded value without a message") }
+        return pending
+    }
+
+    private init(_ message: Message, _ objects: [AnyObject], in arena: Arena) {
+        (self.message, self.objects, self.arena) = (message, objects, arena)
+    }
+
+    /// - Returns: nil while there is no room.
+    func put(into ring: MessageRing) throws -> Bool? {
+        isGone = try ring.tryPut(message)
+        return isGone ? true : nil
+    }
+
+    deinit { if !isGone, message.block != 0 { arena.free(message.block) } }
 }

@@ -14,43 +14,23 @@ extension SharedQueue {
 
         /// As ``SharedQueue/put(_:)``.
         /// - Throws: what that throws; `CancellationError` when the task was cancelled, and then nothing was put.
-        public func put(_ value: T) async throws {
-            try Task.checkCancellation()
-            if try queue.tryPut(value) { return }
-            let queue = queue
-            _ = try await AsyncWait.run { try queue.put(value, until: .never, $0) }
+        public func put(_ value: T) async throws { _ = try await queue.putAsynchronously(value, until: .never) }
+
+        /// As ``SharedQueue/put(_:timeout:)``.
+        /// - Throws: as ``put(_:)``.
+        public func put(_ value: T, timeout: Duration) async throws -> Bool {
+            try await queue.putAsynchronously(value, until: Deadline(after: timeout))
         }
 
         /// As ``SharedQueue/get()``.
         /// - Throws: what that throws; `CancellationError` when the task was cancelled, and then nothing was got.
         public func get() async throws -> T {
-            try Task.checkCancellation()
-            if let value = try queue.tryGet() { return value }
-            let queue = queue
-            while true {
-                if let value = try await AsyncWait.run({ try queue.get(until: .never, $0) }) { return value }
-            }
-        }
-
-        /// As ``SharedQueue/put(_:timeout:)``.
-        /// - Throws: as ``put(_:)``.
-        public func put(_ value: T, timeout: Duration) async throws -> Bool {
-            try Task.checkCancellation()
-            let deadline = Deadline(after: timeout)
-            if try queue.tryPut(value) { return true }
-            let queue = queue
-            return try await AsyncWait.run { try queue.put(value, until: deadline, $0) }
+            while true { if let value = try await queue.getAsynchronously(until: .never) { return value } }
         }
 
         /// As ``SharedQueue/get(timeout:)``.
         /// - Throws: as ``get()``.
-        public func get(timeout: Duration) async throws -> T? {
-            try Task.checkCancellation()
-            let deadline = Deadline(after: timeout)
-            if let value = try queue.tryGet() { return value }
-            let queue = queue
-            return try await AsyncWait.run { try queue.get(until: deadline, $0) }
-        }
+        public func get(timeout: Duration) async throws -> T? { try await queue.getAsynchronously(until: Deadline(after: timeout)) }
 
         /// Gets values until the queue is closed and empty.
         public struct AsyncIterator: AsyncIteratorProtocol {

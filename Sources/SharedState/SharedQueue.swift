@@ -61,14 +61,20 @@ public final class SharedQueue<T: Codable & Sendable>: Codable, Sendable, Shared
     /// - Throws: as ``put(_:)``.
     public func tryPut(_ value: T) throws -> Bool {
         if ring.count >= ring.capacity, !ring.isClosed { return false }
-        return try MessageWriter.withMessage(of: value, in: ring.arena) { try ring.tryPut($0) }
+        return try MessageWriter.withMessage(of: value, in: ring.arena) { message, _ in try ring.tryPut(message) }
     }
 
-    func put(_ value: T, until deadline: Deadline, _ cancellation: WaitCancellation? = nil) throws -> Bool {
+    private func put(_ value: T, until deadline: Deadline) throws -> Bool {
         if ring.isClosed { throw QueueClosed.toPutters }
-        return try MessageWriter.withMessage(of: value, in: ring.arena) { message in
-            try ring.putters.wait(until: deadline, cancellation: cancellation) { try ring.tryPut(message) ? true : nil } ?? false
+        return try MessageWriter.withMessage(of: value, in: ring.arena) { message, _ in
+            try ring.putters.wait(until: deadline) { try ring.tryPut(message) ? true : nil } ?? false
         }
+    }
+
+    func putAsynchronously(_ value: T, until deadline: Deadline) async throws -> Bool {
+        if ring.isClosed { throw QueueClosed.toPutters }
+        let message = try PendingMessage.make(of: value, in: ring.arena)
+        return try await ring.putters.waitAsynchronously(until: deadline) { [self] in try message.put(into: ring) } ?? false
     }
 
     // MARK: Getting
@@ -89,8 +95,12 @@ public final class SharedQueue<T: Codable & Sendable>: Codable, Sendable, Shared
     /// - Throws: as ``get()``.
     public func tryGet() throws -> T? { try ring.tryGet().map(decode) }
 
-    func get(until deadline: Deadline, _ cancellation: WaitCancellation? = nil) throws -> T? {
-        try ring.getters.wait(until: deadline, cancellation: cancellation) { try ring.tryGet() }.map(decode)
+    private func get(until deadline: Deadline) throws -> T? {
+        try ring.getters.wait(until: deadline) { try ring.tryGet() }.map(decode)
+    }
+
+    func getAsynchronously(until deadline: Deadline) async throws -> T? {
+        try await ring.getters.waitAsynchronously(until: deadline) { [self] in try ring.tryGet() }.map(decode)
     }
 
     private func decode(_ message: Message) throws -> T {

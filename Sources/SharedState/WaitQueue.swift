@@ -144,12 +144,28 @@ struct WaitQueue {
                 let entry = place.load()
                 guard entry.token == token else { break }
                 // First, so that it can be repeated: twice is a spurious notification.
-                if entry.phase == .notified { notify() }
+                if entry.phase == .notified {
+                    notify()
+                    // It may have been passing that on already.
+                    wakeEnded()
+                }
                 if place.replace(entry, by: .free) { break }
             }
         }
     }
 
     /// Settles the end of a thread that may have changed the state and notified nobody yet.
-    func settleNotifier() { notifyAll() }
+    func settleNotifier() {
+        notifyAll()
+        wakeEnded()
+    }
+
+    /// Wakes the threads whose waits are over: who ended one may have died between saying so in the entry and asking the kernel.
+    private func wakeEnded() {
+        for index in 0..<Self.capacity {
+            let place = place(index)
+            let entry = place.load()
+            if entry != .free, !entry.isWaiting { place.sleepingWord.wake() }
+        }
+    }
 }
