@@ -53,6 +53,6 @@ extension ProcessTable {
         let identity = ProcessIdentity(bits: bits)
         let current = arena.word(entry(Int(identity.slot))).pointee.load(ordering: .acquiring)
         guard current & 15 == Phase.keeper.rawValue, UInt16(truncatingIfNeeded: current >> 16) == identity.generation else { return }
-        reclaim(identity, from: current, in: arena)
+        clear(identity, from: current, in: arena)
     }
 }

@@ -63,12 +63,18 @@ struct MessageRing {
 
     /// How many messages there are, or were a moment ago.
     var count: Int {
-        // In this order it is never negative; that it is not too much either takes no lock.
-        let taken = taken.pointee.load(ordering: .acquiring)
-        return min(capacity, Int(truncatingIfNeeded: put.pointee.load(ordering: .acquiring) &- taken))
+        while true {
+            let taken = taken.pointee.load(ordering: .acquiring)
+            let put = put.pointee.load(ordering: .acquiring)
+            // Both only grow: this is how it was when the second was read.
+            if self.taken.pointee.load(ordering: .acquiring) == taken { return Int(truncatingIfNeeded: put &- taken) }
+        }
     }
 
     var isClosed: Bool { closed.pointee.load(ordering: .acquiring) != 0 }
+
+    /// Whether the next to take the lock has something to clear up.
+    private var isLeftByDead: Bool { lock.word.pointee.load(ordering: .relaxed) & OwnerLock.ownerDied != 0 }
 
     // MARK: Changing
 
@@ -78,7 +84,7 @@ struct MessageRing {
     /// - Returns: false when there is no room.
     /// - Throws: ``QueueClosed``; ``SharedMemoryError`` where there is none for what the ring needs in order to own a block. Then nothing is taken over.
     func tryPut(_ message: Message) throws -> Bool {
-        if count >= capacity, !isClosed { return false }
+        if count >= capacity, !isClosed, !isLeftByDead { return false }
         return try getters.whileChanging {
             let isPut = try whileLocked {
                 if isClosed { throw QueueClosed.toPutters }
@@ -105,7 +111,7 @@ struct MessageRing {
     /// - Returns: nil when there is none.
     /// - Throws: ``QueueClosed`` when there is none, and none will come.
     func tryGet() throws -> Message? {
-        if count == 0, !isClosed { return nil }
+        if count == 0, !isClosed, !isLeftByDead { return nil }
         return try putters.whileChanging {
             let message: Message? = try whileLocked {
                 let position = taken.pointee.load(ordering: .relaxed)

@@ -71,11 +71,20 @@ package enum ProcessTable {
         reclaim(identity, from: current, in: arena)
     }
 
-    /// Every step can be repeated, so that another process may begin again where this one has died.
-    static func reclaim(_ identity: ProcessIdentity, from current: UInt64, in arena: Arena) {
+    private static func reclaim(_ identity: ProcessIdentity, from current: UInt64, in arena: Arena) {
+        if clear(identity, from: current, in: arena) { sweepOrphans(in: arena) }
+    }
+
+    /// Frees what the process, or keeper, of an entry has, and then the entry. Every step can be repeated, so that another process may begin again where this
+    /// one has died.
+    /// - Returns: false when the entry is no longer as it was: somebody else is at it.
+    @discardableResult
+    static func clear(_ identity: ProcessIdentity, from current: UInt64, in arena: Arena) -> Bool {
         let state = arena.word(entry(Int(identity.slot)))
         let claimed = word(.reclaiming, generation: identity.generation, parent: CurrentProcess.identity(in: arena).bits)
-        guard state.pointee.compareExchange(expected: current, desired: claimed, ordering: .acquiringAndReleasing).exchanged else { return }
+        guard state.pointee.compareExchange(expected: current, desired: claimed, ordering: .acquiringAndReleasing).exchanged else {
+            return false
+        }
         ThreadRecords.releaseLocks(ofProcess: identity.bits, in: arena)
         awaitChildren(of: identity, in: arena)
         Reclamation.reclaimBlocks(of: identity, in: arena)
@@ -84,7 +93,7 @@ package enum ProcessTable {
         object(ofKeeper: identity.slot, in: arena).pointee.store(0, ordering: .releasing)
         RunnableProcesses.remove(identity, in: arena)
         state.pointee.store(word(.free, generation: identity.generation), ordering: .releasing)
-        sweepOrphans(in: arena)
+        return true
     }
 
     /// The children of a process that has ended are on their way, but until then they may write to what it had lent them (its pools, their arguments), which

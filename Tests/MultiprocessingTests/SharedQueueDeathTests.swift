@@ -9,13 +9,11 @@ extension PublicInterface {
     @Suite struct SharedQueueDeathTests {
         @Test(arguments: [StartMethod.forkServer, .fork], [1, 10]) func aDeathCostsOneValue(method: StartMethod, capacity: Int) throws {
             let arena = try Arena.current()
-            // A spare process has a block, which comes and goes with it; the children's functions have blocks for good.
-            func kept() -> Int { arena.blocksInUse - ProcessEntry.descendants().count { $0.isSpare } }
             try killAtRandom(1, method, capacity)
-            let before = (objects: arena.objectsInUse, blocks: kept())
+            let before = (objects: arena.objectsInUse, blocks: blocksKept(in: arena))
             try killAtRandom(30, method, capacity)
             #expect(eventually { arena.objectsInUse <= before.objects }, "\(arena.objectsInUse) objects, \(before.objects) before")
-            #expect(eventually { kept() <= before.blocks }, "\(kept()) blocks, \(before.blocks) before")
+            #expect(eventually { blocksKept(in: arena) <= before.blocks }, "\(blocksKept(in: arena)) blocks, \(before.blocks) before")
         }
 
         private func killAtRandom(_ kills: Int, _ method: StartMethod, _ capacity: Int) throws {
@@ -62,12 +60,15 @@ extension PublicInterface {
                 while try queue.tryGet() != nil {}
             }
             try kill(5)
-            let before = arena.blocksInUse
+            let before = blocksKept(in: arena)
             try kill(60)
-            #expect(eventually { arena.blocksInUse <= before }, "\(arena.blocksInUse) blocks, \(before) before")
+            #expect(eventually { blocksKept(in: arena) <= before }, "\(blocksKept(in: arena)) blocks, \(before) before")
         }
     }
 }
+
+/// How many blocks are in use, but for those of spare processes, which come and go with them.
+private func blocksKept(in arena: Arena) -> Int { arena.blocksInUse - ProcessEntry.descendants().count { $0.isSpare } }
 
 /// Children that put numbered values, and such that note which they got.
 private struct Scene {

@@ -28,19 +28,18 @@ extension PublicInterface {
                     }
                 }
                 for child in putters + getters { try child.start() }
-                // And the threads of this process.
+                // And the threads of this process, of which the last to put something closes the queue.
+                let left = try SharedAtomic(2)
                 onThreads(4) { thread in
                     if thread < 2 {
                         for i in 0..<each { try? queue.put(Item((2 + thread) * each + i, large: i % 100 == 0)) }
+                        if left.add(-1) > 0 { return }
+                        for child in putters { try? child.result() }
+                        queue.close()
                     } else {
-                        for _ in 0..<each / 2 {
-                            guard let item = try? queue.get(), item.isWhole else { continue }
-                            sums.withLock { $0[item.number] += 1 }
-                        }
+                        while let item = try? queue.get() { if item.isWhole { sums.withLock { $0[item.number] += 1 } } }
                     }
                 }
-                for child in putters { try child.result() }
-                queue.close()
                 for child in getters { #expect(throws: QueueClosed.self) { try child.result() } }
                 #expect(sums.indices.allSatisfy { sums[$0] == 1 })
             }
