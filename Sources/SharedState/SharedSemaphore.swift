@@ -17,7 +17,7 @@ public final class SharedSemaphore: Codable, Sendable, SharedObject, SharedHandl
     private static let queueAt = 64
 
     private let block: ObjectBlock
-    private let queue: WaitQueue
+    let queue: WaitQueue
 
     package var handle: UInt64 { UInt64(block.offset) }
 
@@ -68,7 +68,7 @@ public final class SharedSemaphore: Codable, Sendable, SharedObject, SharedHandl
         try queue.wait(until: deadline) { take() } != nil
     }
 
-    private func take() -> Void? {
+    func take() -> Void? {
         var current = permits.pointee.load(ordering: .relaxed)
         while current > 0 {
             let (exchanged, original) = permits.pointee.weakCompareExchange(

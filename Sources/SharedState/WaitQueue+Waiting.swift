@@ -14,6 +14,13 @@ extension WaitQueue {
         if let result = try attempt() { return result }
         if deadline.hasPassed { return nil }
         guard let waiter = enter() else { return try poll(until: deadline, cancellation, attempt) }
+        return try wait(as: waiter, until: deadline, cancellation: cancellation, attempt)
+    }
+
+    /// Waits where the calling thread has entered.
+    func wait<R>(
+        as waiter: Waiter, until deadline: Deadline, cancellation: WaitCancellation? = nil, _ attempt: () throws -> R?
+    ) throws -> R? {
         cancellation?.watch(waiter.place)
         var isUsed = false
         defer {

@@ -15,6 +15,9 @@ struct DeathTests {
     @Test(arguments: ["firstLock", "lock", "lockOfWord", "lockHandedOn", "unlock", "lockHavingSlept"])
     func inLocks(_ experiment: String) throws { try Laboratory.run(experiment) }
 
+    @Test(arguments: ["notify", "useNotification", "passOn", "enterAndLeave", "waitAgain"])
+    func inWaitQueues(_ experiment: String) throws { try Laboratory.run(experiment) }
+
     @Test(arguments: ["claimAndFinish", "callWorker", "sleep"])
     func inTheTaskRing(_ experiment: String) throws { try Laboratory.run(experiment) }
 
