@@ -23,6 +23,27 @@ extension Arena {
         return true
     }
 
+    /// Memory for at least `minimumCapacity` bytes that begins with `written`: the block that holds it, grown, or a new one, for which the old one is freed.
+    /// - Parameter block: 0 where what was written is in no block.
+    /// - Throws: ``SharedMemoryError`` when memory has run out; then the block stays.
+    package func enlarge(
+        _ block: Int, holding written: UnsafeRawBufferPointer, capacity: Int, to minimumCapacity: Int
+    ) throws -> (block: Int, memory: UnsafeMutableRawBufferPointer) {
+        let size = max(minimumCapacity, 2 * capacity)
+        // Where it is, as long as that can be: what is there already is copied only if it has to move.
+        if block != 0, grow(block, to: size) { return (block, memory(ofBlockAt: block, size)) }
+        // Twice as much is for speed: near the limit, what is needed will do.
+        let larger = try (try? allocate(size)) ?? allocate(minimumCapacity)
+        let memory = memory(ofBlockAt: larger, minimumCapacity)
+        memory.copyMemory(from: written)
+        if block != 0 { free(block) }
+        return (larger, memory)
+    }
+
+    private func memory(ofBlockAt offset: Int, _ size: Int) -> UnsafeMutableRawBufferPointer {
+        UnsafeMutableRawBufferPointer(start: base + offset, count: capacity(ofBlockAt: offset) ?? size)
+    }
+
     private func isFree(_ granule: Int) -> Bool {
         BlockWord(rawValue: granuleWord(granule).pointee.load(ordering: .acquiring)).kind == .free
     }

@@ -22,10 +22,13 @@ extension Arena {
     }
 
     /// Makes a block that another process has handed over the calling process's own, so that it outlives the other.
-    package func adopt(_ offset: Int) {
+    package func adopt(_ offset: Int) { give(offset, to: CurrentProcess.identity(in: self)) }
+
+    /// Makes a block `owner`'s. Only for who may speak for both: for the one that has it, and for the one that gets it.
+    func give(_ offset: Int, to owner: ProcessIdentity) {
         guard let word = blockWord(at: offset) else { preconditionFailure("no block at offset \(offset) of the arena") }
         let current = BlockWord(rawValue: word.pointee.load(ordering: .relaxed))
-        word.pointee.store(current.changed(to: .owned, owner: CurrentProcess.identity(in: self)).rawValue, ordering: .releasing)
+        word.pointee.store(current.changed(to: .owned, owner: owner).rawValue, ordering: .releasing)
     }
 
     /// How many bytes the block at `offset` holds, or nil where no block begins.

@@ -56,6 +56,9 @@ package struct ProcessIdentity: Hashable, Sendable, BitwiseCopyable {
         self.generation = generation
     }
 
+    /// - Parameter bits: of an identity, and so not 0.
+    init(bits: UInt32) { self.init(slot: Int(bits & 0xfff) - 1, generation: UInt16(truncatingIfNeeded: bits >> 12)) }
+
     /// 28 bits, never 0.
     var bits: UInt32 { UInt32(slot + 1) | UInt32(generation) << 12 }
 }

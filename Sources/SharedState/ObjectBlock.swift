@@ -7,8 +7,9 @@ typealias ObjectWord = UnsafeMutablePointer<Atomic<UInt64>>
 /// A block that is alive while any process of the family holds a handle to it. Who does is a bit for each process, so that taking and dropping a hold can be
 /// repeated or cut short by a death without harm, as a count could not.
 struct ObjectBlock {
-    // 0: what it is; 4: size of an element; 8: number of elements; 64: the holders; 192: the object.
+    // 0: what it is; 4: size of an element; 8: number of elements; 16: its keeper; 64: the holders; 192: the object.
     static let payload = 192
+    private static let keeperAt = 16
     private static let holders = 64
     private static let holderWords = ArenaLayout.processCapacity / 64
 
@@ -16,6 +17,8 @@ struct ObjectBlock {
         case value = 0x5661_6c75
         case lock = 0x4c6f_636b
         case array = 0x4172_7279
+        case atomic = 0x4174_6f6d
+        case queue = 0x5175_6575
         case semaphore = 0x5365_6d61
         case event = 0x4576_6e74
         case condition = 0x436f_6e64
@@ -68,6 +71,16 @@ struct ObjectBlock {
     }
 
     var elementSize: Int { Int((arena.base + offset).load(fromByteOffset: 4, as: UInt32.self)) }
+    /// The identity of the object's ``Keeper``; 0 while it has none.
+    var keeper: UnsafeMutablePointer<Atomic<UInt64>> { arena.word(offset + Self.keeperAt) }
+
+    /// Whether there is an object here, and `keeper` is its keeper. The block may be anything.
+    func isKept(by keeper: ProcessIdentity) -> Bool {
+        guard let word = arena.blockWord(at: offset) else { return false }
+        return BlockWord(rawValue: word.pointee.load(ordering: .acquiring)).kind == .object
+            && self.keeper.pointee.load(ordering: .acquiring) == UInt64(keeper.bits)
+    }
+
     /// A 64-bit word of the object, `place` bytes from its beginning.
     func payloadWord(_ place: Int) -> ObjectWord { arena.word(offset + Self.payload + place) }
 
@@ -107,8 +120,18 @@ struct ObjectBlock {
             let state = BlockWord(rawValue: word.pointee.load(ordering: .acquiring))
             guard state.kind == .object else { return }
             for i in 0..<Self.holderWords where holderWord(i).pointee.load(ordering: .acquiring) != 0 { return }
-            if arena.release(word, at: offset, expecting: state) { return }
+            if free(word, expecting: state) { return }
         }
+    }
+
+    /// Frees the object if its word still says `expected`, and with it what its keeper has.
+    private func free(_ word: UnsafeMutablePointer<Atomic<UInt64>>, expecting expected: BlockWord) -> Bool {
+        // Read before it may be another's; it is this object's if the word has not changed by then.
+        let keeper = keeper.pointee.load(ordering: .acquiring)
+        guard arena.release(word, at: offset, expecting: expected) else { return false }
+        // A death before this: whoever sweeps the process table next finds a keeper without its object.
+        if keeper != 0 { ProcessTable.end(keeper: UInt32(truncatingIfNeeded: keeper), in: arena) }
+        return true
     }
 
     /// Removes the hold that a dead process may have. It is not known whether it has one, so the object may go at any moment, and its memory be another's:
@@ -125,7 +148,7 @@ struct ObjectBlock {
             // The object stays as long as this hold does.
             if isHeld { return removeHolder(identity) }
             // It may have let go, and died before it freed the object.
-            if !isOrphan || arena.release(word, at: offset, expecting: state) { return }
+            if !isOrphan || free(word, expecting: state) { return }
         }
     }
 }

@@ -4,20 +4,25 @@ import Synchronization
 import SystemLayer
 
 /// The processes of a family. A process is entered by its parent before it is started, and struck out by its parent's supervisor after it has ended and what
-/// it held has been reclaimed: there is exactly one who cleans up.
+/// it held has been reclaimed: there is exactly one who cleans up. Keepers, which own and hold as processes do, have entries here too.
 package enum ProcessTable {
-    // An entry: bits 0–3 phase, 16–31 generation, 32–59 the identity of the parent, or of who is reclaiming; then the pid, 0 while it is not known.
-    private enum Phase: UInt64 { case free, live, reclaiming }
+    // An entry: bits 0–3 phase, 16–31 generation, 32–59 the identity of the parent, or of who is reclaiming; then the pid, 0 while it is not known; at 16 a
+    // keeper's object.
+    enum Phase: UInt64 { case free, live, reclaiming, keeper }
 
-    private static func entry(_ slot: Int) -> Int { ArenaLayout.processTable + slot * ArenaLayout.processEntrySize }
+    static func entry(_ slot: Int) -> Int { ArenaLayout.processTable + slot * ArenaLayout.processEntrySize }
 
-    private static func word(_ phase: Phase, generation: UInt16, parent: UInt32 = 0) -> UInt64 {
+    static func word(_ phase: Phase, generation: UInt16, parent: UInt32 = 0) -> UInt64 {
         phase.rawValue | UInt64(generation) << 16 | UInt64(parent) << 32
     }
 
     /// Enters a process that is about to be started by `parent` (nil for the family's first).
     /// - Throws: ``SharedMemoryError`` when the family has as many processes as it can.
     package static func enter(parent: ProcessIdentity?, in arena: Arena) throws -> ProcessIdentity {
+        try enter(.live, parent: parent, in: arena)
+    }
+
+    static func enter(_ phase: Phase, parent: ProcessIdentity?, in arena: Arena) throws -> ProcessIdentity {
         sweepOrphans(in: arena)
         for slot in 0..<ArenaLayout.processCapacity {
             let state = arena.word(entry(slot))
@@ -26,7 +31,7 @@ package enum ProcessTable {
             // Never 0: an entry that is 0 has never been used.
             let generation = max(1, UInt16(truncatingIfNeeded: current >> 16) &+ 1)
             if state.pointee.compareExchange(
-                expected: current, desired: word(.live, generation: generation, parent: parent?.bits ?? 0), ordering: .acquiringAndReleasing
+                expected: current, desired: word(phase, generation: generation, parent: parent?.bits ?? 0), ordering: .acquiringAndReleasing
             ).exchanged {
                 // Only now that the slot is this process's: somebody else's number must not be wiped out.
                 setProcessIdentifier(0, ofSlot: slot, in: arena)
@@ -34,8 +39,10 @@ package enum ProcessTable {
             }
         }
         throw SharedMemoryError(
-            "\(ArenaLayout.processCapacity) processes already share this memory, which is the most there can be. Let some end before starting more."
-        )
+            """
+            \(ArenaLayout.processCapacity) processes, and queues with large values or shared objects, already share this memory, which is the most \
+            there can be. Let some end before making more.
+            """)
     }
 
     /// Notes the pid of an entered process, for those who must find out whether it still runs.
@@ -64,18 +71,29 @@ package enum ProcessTable {
         reclaim(identity, from: current, in: arena)
     }
 
-    /// Every step can be repeated, so that another process may begin again where this one has died.
     private static func reclaim(_ identity: ProcessIdentity, from current: UInt64, in arena: Arena) {
+        if clear(identity, from: current, in: arena) { sweepOrphans(in: arena) }
+    }
+
+    /// Frees what the process, or keeper, of an entry has, and then the entry. Every step can be repeated, so that another process may begin again where this
+    /// one has died.
+    /// - Returns: false when the entry is no longer as it was: somebody else is at it.
+    @discardableResult
+    static func clear(_ identity: ProcessIdentity, from current: UInt64, in arena: Arena) -> Bool {
         let state = arena.word(entry(Int(identity.slot)))
         let claimed = word(.reclaiming, generation: identity.generation, parent: CurrentProcess.identity(in: arena).bits)
-        guard state.pointee.compareExchange(expected: current, desired: claimed, ordering: .acquiringAndReleasing).exchanged else { return }
+        guard state.pointee.compareExchange(expected: current, desired: claimed, ordering: .acquiringAndReleasing).exchanged else {
+            return false
+        }
         ThreadRecords.releaseLocks(ofProcess: identity.bits, in: arena)
         awaitChildren(of: identity, in: arena)
         Reclamation.reclaimBlocks(of: identity, in: arena)
         setProcessIdentifier(0, of: identity, in: arena)
+        // So that it is 0 in every free entry: of one that is a keeper's it says something from the first moment.
+        object(ofKeeper: identity.slot, in: arena).pointee.store(0, ordering: .releasing)
         RunnableProcesses.remove(identity, in: arena)
         state.pointee.store(word(.free, generation: identity.generation), ordering: .releasing)
-        sweepOrphans(in: arena)
+        return true
     }
 
     /// The children of a process that has ended are on their way, but until then they may write to what it had lent them (its pools, their arguments), which
@@ -109,10 +127,15 @@ package enum ProcessTable {
             // Slots are handed out from the lowest on: the first that was never used ends the table.
             if current == 0 { break }
             let parent = UInt32(truncatingIfNeeded: current >> 32)
+            let identity = ProcessIdentity(slot: slot, generation: UInt16(truncatingIfNeeded: current >> 16))
+            if current & 15 == Phase.keeper.rawValue {
+                if isAbandoned(keeper: identity, maker: parent, in: arena) { reclaim(identity, from: current, in: arena) }
+                continue
+            }
             guard current & 15 != Phase.free.rawValue, parent != 0, !isLive(parent, in: arena) else { continue }
             // A parent that is being reclaimed at this moment is not live either, and its children may run for another millisecond.
             if current & 15 == Phase.live.rawValue, !hasEnded(slot, withinMilliseconds: 0, in: arena) { continue }
-            reclaim(ProcessIdentity(slot: slot, generation: UInt16(truncatingIfNeeded: current >> 16)), from: current, in: arena)
+            reclaim(identity, from: current, in: arena)
         }
     }
 }
@@ -138,7 +161,7 @@ package enum CurrentProcess {
                 ProcessTable.reclaim(new, in: arena)
             }
         }
-        return ProcessIdentity(slot: Int(known & 0xfff) - 1, generation: UInt16(truncatingIfNeeded: known >> 12))
+        return ProcessIdentity(bits: known)
     }
 
     /// Tells a process that has just begun who it is.

@@ -2,18 +2,20 @@ import Synchronization
 
 /// Frees what a process that has ended left behind.
 enum Reclamation {
-    static func reclaimBlocks(of identity: ProcessIdentity, in arena: Arena) {
+    /// - Parameter kept: the places of blocks and objects that `identity` goes on having.
+    static func reclaimBlocks(of identity: ProcessIdentity, except kept: Set<Int> = [], in arena: Arena) {
         for granule in 0..<arena.committedGranules {
             let word = arena.granuleWord(granule)
             let state = BlockWord(rawValue: word.pointee.load(ordering: .acquiring))
             let offset = arena.offset(ofGranule: granule)
             guard state.kind == .small else {
-                reclaim(word, at: offset, of: identity, in: arena)
+                if !kept.contains(offset) { reclaim(word, at: offset, of: identity, in: arena) }
                 continue
             }
             let blocks = ArenaLayout.smallBlocks(ofClass: state.sizeClass)
             for index in 0..<blocks.count {
-                reclaim(arena.word(offset + index * 8), at: offset + blocks.first + index * blocks.size, of: identity, in: arena)
+                let block = offset + blocks.first + index * blocks.size
+                if !kept.contains(block) { reclaim(arena.word(offset + index * 8), at: block, of: identity, in: arena) }
             }
         }
     }

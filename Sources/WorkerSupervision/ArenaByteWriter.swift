@@ -13,18 +13,9 @@ public class ArenaByteWriter: ByteWriter {
     }
 
     override public func grow(minimumCapacity: Int) throws -> UnsafeMutableRawBufferPointer {
-        let size = max(minimumCapacity, 2 * capacity)
-        // Where it is, as long as that can be: what is there already is copied only if it has to move.
-        if block != 0, arena.grow(block, to: size) {
-            return UnsafeMutableRawBufferPointer(start: arena.base + block, count: arena.capacity(ofBlockAt: block) ?? size)
-        }
-        // Twice as much is for speed: near the limit, what is needed will do.
-        let larger = try (try? arena.allocate(size)) ?? arena.allocate(minimumCapacity)
-        let memory = UnsafeMutableRawBufferPointer(start: arena.base + larger, count: arena.capacity(ofBlockAt: larger) ?? minimumCapacity)
-        memory.copyMemory(from: written)
-        if block != 0 { arena.free(block) }
-        block = larger
-        return memory
+        let larger = try arena.enlarge(block, holding: written, capacity: capacity, to: minimumCapacity)
+        block = larger.block
+        return larger.memory
     }
 
     /// Appends the places of the shared objects that were written, for the receiver to hold on to before anybody decodes. Returns how many there are.

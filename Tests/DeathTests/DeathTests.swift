@@ -21,6 +21,22 @@ struct DeathTests {
     @Test(arguments: ["claimAndFinish", "callWorker", "sleep"])
     func inTheTaskRing(_ experiment: String) throws { try Laboratory.run(experiment) }
 
+    @Test(arguments: [
+        "queuePutSmall",
+        "queuePutFirstLarge",
+        "queuePutLarge",
+        "queuePutObject",
+        "queuePutNewObject",
+        "queueGetSmall",
+        "queueGetLarge",
+        "queueGetObjects",
+        "queueClose",
+        "queuePutBesideSleeper",
+        "queueGetBesideSleeper",
+        "queueCloseBesideSleeper",
+    ])
+    func inQueues(_ experiment: String) throws { try Laboratory.run(experiment) }
+
     @Test(arguments: ["reclaim", "reclaimBesideOthers", "reclaimBeforeChildren"])
     func inTheReclamationOfAnother(_ experiment: String) throws { try Laboratory.run(experiment) }
 }

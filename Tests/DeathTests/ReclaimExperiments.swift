@@ -114,7 +114,7 @@ enum ReclaimExperiments {
 
 extension ProcessTable {
     /// The slots in use.
-    fileprivate static func liveEntries(in arena: Arena) -> [Int] {
+    static func liveEntries(in arena: Arena) -> [Int] {
         (0..<ArenaLayout.processCapacity).filter { slot in
             arena.word(ArenaLayout.processTable + slot * ArenaLayout.processEntrySize).pointee.load(ordering: .acquiring) & 15 != 0
         }

@@ -1,0 +1,144 @@
+public import BinaryCoding
+import SystemLayer
+
+/// A queue of values between any threads and processes: many may put, many may get, and there is room for so many.
+///
+/// ```swift
+/// let jobs = try SharedQueue<Job>(capacity: 100)
+/// let workers = (0..<4).map { _ in ChildProcess(work, jobs) }
+/// for worker in workers { try worker.start() }
+/// for job in all { try jobs.put(job) }               // blocks while 100 are waiting
+/// jobs.close()                                       // each worker gets QueueClosed once there are no more
+/// ```
+///
+/// Values come out in the order in which they went in, each to one getter. They are encoded once, by `put`, and are the queue's from then on: the process that put a
+/// value may end, and those that are left when the last handle goes are freed with the queue. Shared objects (`SharedArray`, `SharedLock`, another queue) may be values or parts of them,
+/// and are kept alive. (A queue that is put into itself keeps itself alive until it is got out.)
+///
+/// A process may be killed at any moment, in `put` and `get` too, and nobody else waits for it: a value that it was putting is in the queue, whole, or is not; of
+/// values it was getting, one at most is gone with it, which nobody else has got.
+///
+/// A value of up to 40 bytes takes no memory beside the queue's own, which is 64 bytes for each of its places; a larger one is copied once to shared memory and
+/// once from there. Pass a large array that several are to see as a `SharedArray`.
+public final class SharedQueue<T: Codable & Sendable>: Codable, Sendable, SharedObject, SharedHandleDecodable {
+    let ring: MessageRing
+
+    package var handle: UInt64 { UInt64(ring.block.offset) }
+
+    /// Makes an empty queue with room for `capacity` values.
+    /// - Throws: ``SharedMemoryError`` when `capacity` is less than 1, or there is no memory for it.
+    public convenience init(capacity: Int) throws {
+        self.init(retained: try MessageRing.make(.queue, elementSize: MemoryLayout<T>.size, capacity: capacity))
+    }
+
+    /// Takes over one hold on the ring's object.
+    private init(retained ring: MessageRing) { self.ring = ring }
+
+    deinit { HandleRegistry.release(ring.block) }
+
+    /// How many values there is room for.
+    public var capacity: Int { ring.capacity }
+
+    /// How many values are in the queue, or were a moment ago: others may put and get meanwhile.
+    public var count: Int { ring.count }
+
+    /// Whether no value is in the queue, or was a moment ago.
+    public var isEmpty: Bool { ring.count == 0 }
+
+    // MARK: Putting
+
+    /// Puts a value at the end of the queue. Blocks while there is no room.
+    /// - Throws: ``QueueClosed`` when the queue is closed, also while this waits; what `encode(to:)` throws, an `EncodingError` for what has no encoded form, and
+    ///   ``SharedMemoryError`` when memory has run out. The queue is as before then.
+    public func put(_ value: T) throws { _ = try put(value, until: .never) }
+
+    /// As ``put(_:)``, waiting at most `timeout`.
+    /// - Returns: whether the value was put.
+    public func put(_ value: T, timeout: Duration) throws -> Bool { try put(value, until: Deadline(after: timeout)) }
+
+    /// Puts a value, if there is room now. Does not block.
+    /// - Returns: whether the value was put.
+    /// - Throws: as ``put(_:)``.
+    public func tryPut(_ value: T) throws -> Bool {
+        if ring.count >= ring.capacity, !ring.isClosed { return false }
+        return try MessageWriter.withMessage(of: value, in: ring.arena) { message, _ in try ring.tryPut(message) }
+    }
+
+    private func put(_ value: T, until deadline: Deadline) throws -> Bool {
+        if ring.isClosed { throw QueueClosed.toPutters }
+        return try MessageWriter.withMessage(of: value, in: ring.arena) { message, _ in
+            try ring.putters.wait(until: deadline) { try ring.tryPut(message) ? true : nil } ?? false
+        }
+    }
+
+    func putAsynchronously(_ value: T, until deadline: Deadline) async throws -> Bool {
+        if ring.isClosed { throw QueueClosed.toPutters }
+        let message = try PendingMessage.make(of: value, in: ring.arena)
+        return try await ring.putters.waitAsynchronously(until: deadline) { [self] in try message.put(into: ring) } ?? false
+    }
+
+    // MARK: Getting
+
+    /// Takes the first value out. Blocks while there is none.
+    /// - Throws: ``QueueClosed`` when the queue is closed and empty, also while this waits; what `init(from:)` throws, and a `DecodingError` for a value
+    ///   that is no `T` here. Such a value is gone, and others are not concerned.
+    public func get() throws -> T {
+        while true { if let value = try get(until: .never) { return value } }
+    }
+
+    /// As ``get()``, waiting at most `timeout`.
+    /// - Returns: nil when no value came.
+    public func get(timeout: Duration) throws -> T? { try get(until: Deadline(after: timeout)) }
+
+    /// Takes the first value out, if there is one now. Does not block.
+    /// - Returns: nil when there is none.
+    /// - Throws: as ``get()``.
+    public func tryGet() throws -> T? { try ring.tryGet().map(decode) }
+
+    private func get(until deadline: Deadline) throws -> T? {
+        try ring.getters.wait(until: deadline) { try ring.tryGet() }.map(decode)
+    }
+
+    func getAsynchronously(until deadline: Deadline) async throws -> T? {
+        try await ring.getters.waitAsynchronously(until: deadline) { [self] in try ring.tryGet() }.map(decode)
+    }
+
+    private func decode(_ message: Message) throws -> T {
+        defer { message.release(in: ring.arena) }
+        return try message.withReader(in: ring.arena) { try decodeBinary(T.self, from: &$0) }
+    }
+
+    // MARK: Closing
+
+    /// Whether ``close()`` was called, by anybody.
+    public var isClosed: Bool { ring.isClosed }
+
+    /// Lets nothing more be put, by anybody: `put` throws ``QueueClosed``, also where it waits. What is in the queue can still be got; after that `get` throws, too.
+    ///
+    /// Does not block. A queue that is closed already stays so.
+    public func close() { ring.close() }
+
+    // MARK: Travelling
+
+    /// Finds the queue that another process of the family has sent. Throws a `DecodingError` elsewhere.
+    public convenience init(from decoder: any Decoder) throws {
+        let handle = try decodeHandle(of: Self.self, from: decoder)
+        guard let block = Self.retainBlock(at: handle) else {
+            throw handleError(Self.self, decoder, "There is no \(Self.self) at place \(handle) of the shared memory.")
+        }
+        self.init(retained: MessageRing(block))
+    }
+
+    package static func find(handle: UInt64) -> Self? { retainBlock(at: handle).map { Self(retained: MessageRing($0)) } }
+
+    private static func retainBlock(at handle: UInt64) -> ObjectBlock? {
+        guard let arena = try? Arena.current(),
+            let block = ObjectBlock.find(.queue, elementSize: MemoryLayout<T>.size, at: handle, in: arena)
+        else { return nil }
+        HandleRegistry.retain(block)
+        return block
+    }
+
+    /// Writes the queue's place in shared memory. Throws an `EncodingError` for anything but a message to a process of the family.
+    public func encode(to encoder: any Encoder) throws { try encodeHandle(to: encoder) }
+}
