@@ -3,7 +3,8 @@ import SystemLayer
 
 /// Lets an asynchronous function wait for what blocks a thread: on a thread of its own, so that none of the concurrency pool is held up.
 package enum AsyncWait {
-    /// Calls `body`, which may block, on a thread that is kept for such waits.
+    /// Calls `body`, which may block, on a thread that is kept for such waits. Where one queue is all that is waited for,
+    /// ``WaitQueue/waitAsynchronously(until:_:)`` has one thread for any number of tasks.
     ///
     /// Cancelling the task cancels what `body` is given, and so each ``WaitQueue/wait(until:cancellation:_:)`` it is passed to. What `body` returns is
     /// returned though the task may have been cancelled just then: nothing that was acquired is lost.
@@ -14,7 +15,7 @@ package enum AsyncWait {
         return try await withTaskCancellationHandler {
             try await withUnsafeThrowingContinuation { continuation in
                 do {
-                    try WaitingThreads.run { continuation.resume(with: Result { try body(cancellation) }) }
+                    try onThread { continuation.resume(with: Result { try body(cancellation) }) }
                 } catch {
                     continuation.resume(throwing: error)
                 }
@@ -23,6 +24,9 @@ package enum AsyncWait {
             cancellation.cancel()
         }
     }
+
+    /// Calls `body`, which may block, on a thread that is kept for such things, and returns at once.
+    static func onThread(_ body: @escaping @Sendable () -> Void) throws { try WaitingThreads.run(body) }
 }
 
 /// Threads that wait on behalf of asynchronous functions: one for each wait, kept for a while for the next.

@@ -2,6 +2,27 @@ import Synchronization
 import SystemLayer
 
 extension OwnerLock {
+    /// Calls `attempt`, which takes the lock if it is free and does everything under it, in one thread, at once and then whenever the lock looks free, until it
+    /// returns something. It calls what it is given once it has the lock.
+    /// - Throws: `CancellationError` when the task is cancelled while it waits; what `attempt` throws.
+    func whenFree<R>(
+        in arena: Arena, isolation: isolated (any Actor)?, _ attempt: (_ taken: () -> Void) throws -> R?
+    ) async throws -> R {
+        if let result = try attempt({}) { return result }
+        try await AsyncGate.enter(offset)
+        var isInside = true
+        // The next may wait for the lock as soon as this one has it.
+        func leave() {
+            if isInside { AsyncGate.leave(offset) }
+            isInside = false
+        }
+        defer { leave() }
+        while true {
+            if let result = try attempt(leave) { return result }
+            try await AsyncWait.run { try waitUntilFree(in: arena, $0) }
+        }
+    }
+
     /// Waits, as who wants the lock does, until nobody holds it, and leaves it to another thread of this process to take it: somebody else may be faster.
     ///
     /// It ends with the lock announced. So whoever takes it next wakes a sleeper when it lets go, as the one that this thread may have been woken in place of. Should

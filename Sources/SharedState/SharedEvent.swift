@@ -63,17 +63,18 @@ public final class SharedEvent: Codable, Sendable, SharedObject, SharedHandleDec
     /// - Returns: whether it was set.
     public func wait(timeout: Duration) throws -> Bool { try wait(until: Deadline(after: timeout)) }
 
-    private func wait(until deadline: Deadline, cancellation: WaitCancellation? = nil) throws -> Bool {
-        let before = state.pointee.load(ordering: .acquiring)
-        return try wait(before, until: deadline, cancellation: cancellation)
+    private func wait(until deadline: Deadline) throws -> Bool {
+        let hasHappened = awaited
+        return try queue.wait(until: deadline) { hasHappened() } != nil
     }
 
-    /// - Parameter before: the state when the wait began: an event that has been set since may have been cleared again.
-    private func wait(_ before: UInt64, until deadline: Deadline, cancellation: WaitCancellation? = nil) throws -> Bool {
-        if before & 1 != 0 { return true }
-        return try queue.wait(until: deadline, cancellation: cancellation) {
-            state.pointee.load(ordering: .acquiring) == before ? nil : ()
-        } != nil
+    /// What a wait that begins now waits for: that it is set, or has been since, though it may have been cleared again.
+    private var awaited: @Sendable () -> Void? {
+        let before = state.pointee.load(ordering: .acquiring)
+        return {
+            let now = self.state.pointee.load(ordering: .acquiring)
+            return now & 1 != 0 || now != before ? () : nil
+        }
     }
 
     // MARK: Asynchronously
@@ -92,10 +93,7 @@ public final class SharedEvent: Codable, Sendable, SharedObject, SharedHandleDec
         public func wait(timeout: Duration) async throws -> Bool { try await wait(until: Deadline(after: timeout)) }
 
         private func wait(until deadline: Deadline) async throws -> Bool {
-            try Task.checkCancellation()
-            let before = event.state.pointee.load(ordering: .acquiring)
-            if before & 1 != 0 { return true }
-            return try await AsyncWait.run { [event] in try event.wait(before, until: deadline, cancellation: $0) }
+            try await event.queue.waitAsynchronously(until: deadline, event.awaited) != nil
         }
     }
 

@@ -64,8 +64,8 @@ public final class SharedSemaphore: Codable, Sendable, SharedObject, SharedHandl
     /// - Returns: whether one was taken.
     public func tryAcquire() throws -> Bool { take() != nil }
 
-    private func acquire(until deadline: Deadline, cancellation: WaitCancellation? = nil) throws -> Bool {
-        try queue.wait(until: deadline, cancellation: cancellation) { take() } != nil
+    private func acquire(until deadline: Deadline) throws -> Bool {
+        try queue.wait(until: deadline) { take() } != nil
     }
 
     private func take() -> Void? {
@@ -150,9 +150,7 @@ public final class SharedSemaphore: Codable, Sendable, SharedObject, SharedHandl
         }
 
         private func acquire(until deadline: Deadline) async throws -> Bool {
-            try Task.checkCancellation()
-            if semaphore.take() != nil { return true }
-            return try await AsyncWait.run { [semaphore] in try semaphore.acquire(until: deadline, cancellation: $0) }
+            try await semaphore.queue.waitAsynchronously(until: deadline) { [semaphore] in semaphore.take() } != nil
         }
     }
 

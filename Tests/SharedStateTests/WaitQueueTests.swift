@@ -211,7 +211,7 @@ import Testing
         let threads = try (0..<8).map { index in
             let ended = Ended()
             try startThread(name: "taker") {
-                for _ in 0..<2000 {
+                for _ in 0..<1000 {
                     // Half of them wait for ever, so that they are stuck when a wake-up is lost.
                     let deadline = index % 4 == 1 ? Deadline(after: .nanoseconds(Int64.random(in: 0..<60_000))) : .never
                     let cancellation = index % 4 == 3 ? current.renew() : nil
