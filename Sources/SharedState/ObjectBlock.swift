@@ -23,6 +23,8 @@ struct ObjectBlock {
         case event = 0x4576_6e74
         case condition = 0x436f_6e64
         case recursiveLock = 0x5265_6375
+        case barrier = 0x4261_7272
+        case readWriteLock = 0x5277_4c6b
     }
 
     let offset: Int
@@ -134,6 +136,18 @@ struct ObjectBlock {
         return true
     }
 
+    /// What some kinds have to do about the death of a process that held them. It can be repeated.
+    private func settleDeath(of identity: ProcessIdentity) {
+        switch Kind(rawValue: (arena.base + offset).load(as: UInt32.self)) {
+        case .barrier:
+            SharedBarrier.settleDeath(
+                self, pid: ProcessTable.processIdentifier(of: identity, in: arena),
+                inOrder: ProcessTable.hasEndedInOrder(identity, in: arena))
+        case .readWriteLock: SharedReadWriteLock.settleDeath(self)
+        default: break
+        }
+    }
+
     /// Removes the hold that a dead process may have. It is not known whether it has one, so the object may go at any moment, and its memory be another's:
     /// what is read there is worth something only if the block has not changed meanwhile, and nothing is written before that is known.
     func removeHold(ofDead identity: ProcessIdentity) {
@@ -146,7 +160,10 @@ struct ObjectBlock {
             let isOrphan = !isHeld && (0..<Self.holderWords).allSatisfy { holderWord($0).pointee.load(ordering: .acquiring) == 0 }
             guard word.pointee.load(ordering: .acquiring) == state.rawValue else { continue }
             // The object stays as long as this hold does.
-            if isHeld { return removeHolder(identity) }
+            if isHeld {
+                settleDeath(of: identity)
+                return removeHolder(identity)
+            }
             // It may have let go, and died before it freed the object.
             if !isOrphan || free(word, expecting: state) { return }
         }

@@ -6,8 +6,8 @@ import SystemLayer
 /// The processes of a family. A process is entered by its parent before it is started, and struck out by its parent's supervisor after it has ended and what
 /// it held has been reclaimed: there is exactly one who cleans up. Keepers, which own and hold as processes do, have entries here too.
 package enum ProcessTable {
-    // An entry: bits 0–3 phase, 16–31 generation, 32–59 the identity of the parent, or of who is reclaiming; then the pid, 0 while it is not known; at 16 a
-    // keeper's object.
+    // An entry: bits 0–3 phase, 16–31 generation, 32–59 the identity of the parent, or of who is reclaiming; then the pid, 0 while it is not known; at 12 1 once
+    // it has nothing more to do; at 16 a keeper's object.
     enum Phase: UInt64 { case free, live, reclaiming, keeper }
 
     static func entry(_ slot: Int) -> Int { ArenaLayout.processTable + slot * ArenaLayout.processEntrySize }
@@ -35,6 +35,7 @@ package enum ProcessTable {
             ).exchanged {
                 // Only now that the slot is this process's: somebody else's number must not be wiped out.
                 setProcessIdentifier(0, ofSlot: slot, in: arena)
+                arena.word32(entry(slot) + 12).pointee.store(0, ordering: .releasing)
                 return ProcessIdentity(slot: slot, generation: generation)
             }
         }
@@ -52,6 +53,20 @@ package enum ProcessTable {
 
     private static func setProcessIdentifier(_ pid: Int32, ofSlot slot: Int, in arena: Arena) {
         arena.word32(entry(slot) + 8).pointee.store(UInt32(bitPattern: pid), ordering: .releasing)
+    }
+
+    static func processIdentifier(of identity: ProcessIdentity, in arena: Arena) -> UInt32 {
+        arena.word32(entry(Int(identity.slot)) + 8).pointee.load(ordering: .acquiring)
+    }
+
+    /// Notes that the calling process has done its work and ends: nobody misses it.
+    package static func endInOrder(in arena: Arena) {
+        arena.word32(entry(Int(CurrentProcess.identity(in: arena).slot)) + 12).pointee.store(1, ordering: .releasing)
+    }
+
+    /// Whether a process that has ended had done its work.
+    static func hasEndedInOrder(_ identity: ProcessIdentity, in arena: Arena) -> Bool {
+        arena.word32(entry(Int(identity.slot)) + 12).pointee.load(ordering: .acquiring) == 1
     }
 
     static func isLive(_ bits: UInt32, in arena: Arena) -> Bool {

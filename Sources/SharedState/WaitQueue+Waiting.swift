@@ -47,7 +47,7 @@ extension WaitQueue {
     }
 
     /// Waits where there is no room in the queue.
-    private func poll<R>(until deadline: Deadline, _ cancellation: WaitCancellation?, _ attempt: () throws -> R?) throws -> R? {
+    func poll<R>(until deadline: Deadline, _ cancellation: WaitCancellation?, _ attempt: () throws -> R?) throws -> R? {
         while true {
             let nap = deadline.isNever ? 1_000_000 : min(1_000_000, deadline.remaining)
             if nap > 0 {

@@ -33,6 +33,7 @@ func runWorker(_ launch: LaunchBlock, forkedBody: ((ByteWriter) throws -> Void)?
 /// Ends a worker in order: what it has promised to finish (pools of its own that are shut down without waiting) is finished first.
 func endWorker(code: Int32) -> Never {
     ExitHooks.run()
+    if let arena = try? Arena.current() { ProcessTable.endInOrder(in: arena) }
     ThisProcess.end(code: code)
 }
 
