@@ -13,6 +13,7 @@ struct ObjectBlock {
         case value = 0x5661_6c75
         case lock = 0x4c6f_636b
         case array = 0x4172_7279
+        case deposit = 0x4465_706f
     }
 
     let offset: Int
