@@ -141,7 +141,12 @@ enum MessageReader {
                 }
             }
             if problem == nil, head.flags & MessageHead.hasHold != 0 {
-                if let number = owned.popFirst() { hold = number } else { problem = "a descriptor is missing" }
+                if let number = owned.popFirst() {
+                    hold = number
+                    MessageHold.received(number)
+                } else {
+                    problem = "a descriptor is missing"
+                }
             }
             if problem == nil, head.length != UInt64(bytes.count) { problem = "it has \(bytes.count) bytes of \(head.length)" }
         } else {
@@ -150,7 +155,7 @@ enum MessageReader {
         let descriptors = owned.isEmpty ? nil : MessageDescriptors(owning: owned, besides: bytes)
         defer {
             withExtendedLifetime((memory, descriptors)) {}
-            if hold >= 0 { close(hold) }
+            if hold >= 0 { MessageHold.close(hold) }
         }
         if let problem {
             throw DecodingError.dataCorrupted(.init(codingPath: [], debugDescription: "A message could not be read: \(problem)."))

@@ -28,7 +28,7 @@ package enum DescriptorDepot {
 
     private struct Fetched { weak var descriptor: GuardedDescriptor? }
 
-    /// Every 100 ms, while there are deposits, the depot looks for those that nobody holds any more. (Of its own process's it is told.)
+    /// Every 100 ms, while there are deposits, the depot looks for those that nobody holds any more. (Of those of its own process it is told.)
     private static let sweepInterval = Duration.milliseconds(100)
 
     // MARK: Its place
@@ -42,7 +42,7 @@ package enum DescriptorDepot {
         if isHere(arena) { DescriptorService.lock.withLock { listen(arena) } }
     }
 
-    private static func isHere(_ arena: Arena) -> Bool {
+    static func isHere(_ arena: Arena) -> Bool {
         arena.word(ArenaHeader.depotProcess).pointee.load(ordering: .acquiring) == UInt64(CurrentProcess.identity(in: arena).bits)
     }
 
@@ -156,11 +156,13 @@ package enum DescriptorDepot {
         }
     }
 
-    private static func ask(_ order: DepotRequest.Order, _ ticket: UInt64, _ handle: UInt64, _ arena: Arena, _ number: Int32?) throws
-        -> Int32
-    {
+    static func ask(
+        _ order: DepotRequest.Order, _ ticket: UInt64, _ handle: UInt64, _ arena: Arena, _ number: Int32?,
+        body: UnsafeRawBufferPointer = .init(start: nil, count: 0), until deadline: Deadline? = nil
+    ) throws -> Int32 {
         guard let name = name(in: arena) else { throw unopened }
-        return try DepotClient.ask(DepotRequest(order, ticket: ticket, handle: handle), sending: number, at: name)
+        return try DepotClient.ask(
+            DepotRequest(order, ticket: ticket, handle: handle), body: body, sending: number, at: name, until: deadline)
     }
 
     private static var unopened: SystemError {
@@ -183,7 +185,7 @@ package enum DescriptorDepot {
     static func take(_ ticket: UInt64) -> Stored? { DescriptorService.lock.withLock { stored.removeValue(forKey: ticket) } }
 
     /// Closes what nobody will fetch any more.
-    static func drop(_ ticket: UInt64) {
+    private static func drop(_ ticket: UInt64) {
         let dropped = DescriptorService.lock.withLock {
             if let one = stored[ticket], !one.isHeld(as: ticket) { stored.removeValue(forKey: ticket) } else { Stored?.none }
         }
@@ -228,7 +230,8 @@ final class DescriptorDeposit: SharedObject {
 
     deinit {
         HandleRegistry.release(block)
-        // If that was the last hold, and the depot is in this process.
-        DescriptorDepot.drop(ticket)
+        // Where the depot is, who has left something has sent it as an argument, and keeps this until the task has ended. Not asked for is who else holds the
+        // deposit: a forked copy of this process does, for as long as it lives.
+        if let stored = DescriptorDepot.take(ticket) { close(stored.number) }
     }
 }

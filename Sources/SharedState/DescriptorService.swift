@@ -108,6 +108,7 @@ package enum DescriptorService {
         GuardedDescriptor.forgetAfterFork()
         DescriptorDepot.forgetAfterFork()
         SegmentNames.forgetAfterFork()
+        MessageHold.forgetAfterFork()
     }
 
     // MARK: The thread

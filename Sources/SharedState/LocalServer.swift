@@ -52,17 +52,18 @@ enum LocalClient {
     /// As long as nobody waits for a process that was stopped.
     private static let patience = Duration.seconds(10)
 
-    /// Sends `request` to who has the name, and waits for the answer.
+    /// Sends `request`, and `body` behind it, to who has the name, and waits for the answer: until `deadline`, or for 10 s.
     /// - Returns: the answer, and at most one descriptor that came with it, which is the caller's.
     static func ask<Request: BitwiseCopyable, Reply: BitwiseCopyable>(
-        _ request: Request, sending numbers: [Int32] = [], at address: String, expecting blank: Reply
+        _ request: Request, body: UnsafeRawBufferPointer = .init(start: nil, count: 0), sending numbers: [Int32] = [], at address: String,
+        until deadline: Deadline? = nil, expecting blank: Reply
     ) throws -> (reply: Reply, descriptor: [Int32]) {
         let socket = try connect(to: address)
         defer { close(socket) }
         guard LocalSocket.isPeerOfSameUser(socket) else { throw Failure.strange }
-        let sent = try withUnsafeBytes(of: request) { try LocalSocket.send(socket, head: $0, descriptors: numbers) }
+        let sent = try withUnsafeBytes(of: request) { try LocalSocket.send(socket, head: $0, body: body, descriptors: numbers) }
         guard case .done = sent else { throw Failure.absent }
-        let deadline = Deadline(after: patience)
+        let deadline = deadline ?? Deadline(after: patience)
         while true {
             var reply = blank
             var received: [Int32] = []
