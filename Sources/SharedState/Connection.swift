@@ -33,7 +33,9 @@ public final class Connection: Codable, Sendable, SharedHandleDecodable {
     /// Sends a value, unless that takes longer than `timeout`.
     /// - Returns: whether it was sent: all of it, or nothing.
     /// - Throws: as ``send(_:)``.
-    public func send<T: Codable & Sendable>(_ value: T, timeout: Duration) throws -> Bool { try send(value, until: Deadline(after: timeout)) }
+    public func send<T: Codable & Sendable>(_ value: T, timeout: Duration) throws -> Bool {
+        try send(value, until: Deadline(after: timeout))
+    }
 
     private func send<T: Codable & Sendable>(_ value: T, until deadline: Deadline) throws -> Bool {
         try using {

@@ -19,6 +19,8 @@ struct MessageHead: BitwiseCopyable {
     static let mostInline = 64 << 10
     /// What a message weighs whose value is elsewhere: without it, hundreds of large values could be on their way at once, and memory be full of them.
     static let sealedPadding = 48 << 10
+    /// What a message weighs that carries descriptors: the kernel counts those of a user that are on their way, and allows as many as one process may have open.
+    static let descriptorPadding = 8 << 10
 }
 
 /// A message that is being written: on the heap, or, once it is large, in sealed memory of its own. The kernel frees what is on its way with the last who could
@@ -46,7 +48,8 @@ final class MessageWriter: ByteWriter, @unchecked Sendable {
         }
         guard minimumCapacity <= Self.mostMemory else {
             throw SharedMemoryError(
-                "A message needs \(minimumCapacity >> 10) KiB and more, and the limit on memory allows \(Self.mostMemory >> 10) KiB. Send less at a time.")
+                "A message needs \(minimumCapacity >> 10) KiB and more, and the limit on memory allows \(Self.mostMemory >> 10) KiB. Send less at a time."
+            )
         }
         // Twice as much is for speed: near the limit, what is needed will do.
         let size = (max(minimumCapacity, min(2 * capacity, Self.mostMemory)) + 4095) & ~4095
@@ -89,10 +92,11 @@ final class MessageWriter: ByteWriter, @unchecked Sendable {
             descriptors.append(hold)
         }
         descriptors += attached.map(\.number)
+        let padding = sealed != nil ? MessageHead.sealedPadding : descriptors.isEmpty ? 0 : MessageHead.descriptorPadding
         return try withUnsafeBytes(of: head) { head in
             try LocalSocket.send(
                 socket, head: head, body: sealed == nil ? written : UnsafeRawBufferPointer(start: nil, count: 0),
-                padding: sealed == nil ? 0 : MessageHead.sealedPadding, descriptors: descriptors)
+                padding: padding, descriptors: descriptors)
         }
     }
 

@@ -99,7 +99,9 @@ package final class GuardedDescriptor: @unchecked Sendable {
     }
 
     private func closeForGood() {
-        DescriptorService.lock.withLock { if Self.open[number]?.toOpaque() == Unmanaged.passUnretained(self).toOpaque() { Self.open[number] = nil } }
+        DescriptorService.lock.withLock {
+            if Self.open[number]?.toOpaque() == Unmanaged.passUnretained(self).toOpaque() { Self.open[number] = nil }
+        }
         Glibc.close(number)
         let bell = bell.exchange(-1, ordering: .relaxed)
         if bell >= 0 { Glibc.close(bell) }

@@ -68,7 +68,9 @@ package enum ProcessTable {
             let current = state.pointee.load(ordering: .acquiring)
             guard current & 15 == Phase.live.rawValue, UInt16(truncatingIfNeeded: current >> 16) == UInt16(truncatingIfNeeded: bits >> 12)
             else { return nil }
-            if state.pointee.compareExchange(expected: current, desired: current | pinned, ordering: .acquiringAndReleasing).exchanged { break }
+            if state.pointee.compareExchange(expected: current, desired: current | pinned, ordering: .acquiringAndReleasing).exchanged {
+                break
+            }
         }
         defer { state.pointee.bitwiseAnd(~pinned, ordering: .acquiringAndReleasing) }
         return body()

@@ -23,7 +23,8 @@ enum SegmentNames {
 
     /// The socket address that is the name's.
     static func address(of name: String) throws(SharedMemoryError) -> String {
-        guard !name.isEmpty, name.utf8.count <= mostBytes, !name.utf8.contains(where: { $0 == UInt8(ascii: "/") || $0 < 32 || $0 == 127 }) else {
+        guard !name.isEmpty, name.utf8.count <= mostBytes, !name.utf8.contains(where: { $0 == UInt8(ascii: "/") || $0 < 32 || $0 == 127 })
+        else {
             throw SharedMemoryError(
                 """
                 A shared memory cannot be called "\(name)": give it a name of 1 to \(mostBytes) bytes (this one has \(name.utf8.count)), without / and \
@@ -128,6 +129,7 @@ enum SegmentClient {
 
     private static func missing(_ name: String) -> SharedMemoryError {
         SharedMemoryError(
-            "There is no shared memory called \"\(name)\": no living process of this user, in this network namespace, has created it. Create it first.")
+            "There is no shared memory called \"\(name)\": no living process of this user, in this network namespace, has created it. Create it first."
+        )
     }
 }

@@ -44,7 +44,8 @@ public final class SharedMemory: Sendable {
         // Beyond that the kernel would kill instead of refusing.
         guard UInt64(size) <= MemoryLimit.current else {
             throw SharedMemoryError(
-                "A shared memory of \(size) bytes is more than this machine, or its cgroup, allows (\(MemoryLimit.current) bytes). Ask for less.")
+                "A shared memory of \(size) bytes is more than this machine, or its cgroup, allows (\(MemoryLimit.current) bytes). Ask for less."
+            )
         }
         let claim = try SegmentNames.claim(name, address)
         do {

@@ -97,6 +97,10 @@ struct LaboratoryDoor {
         "reclaim": ReclaimExperiments.reclaim,
         "reclaimBesideOthers": ReclaimExperiments.reclaimBesideOthers,
         "reclaimBeforeChildren": ReclaimExperiments.reclaimBeforeChildren,
+        "connectionSend": ConnectionExperiments.send,
+        "connectionReceive": ConnectionExperiments.receive,
+        "deposit": ConnectionExperiments.deposit,
+        "fetch": ConnectionExperiments.fetch,
         "poolRetry": PoolExperiments.retry,
         "poolFail": PoolExperiments.fail,
     ]

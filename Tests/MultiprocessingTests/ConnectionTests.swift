@@ -263,7 +263,9 @@ extension PublicInterface {
                 pool.terminate()
                 try pool.join()
             }
-            #expect(eventually { arena.objectsInUse <= before && DescriptorDepot.count == 0 }, "\(arena.objectsInUse) objects, \(before) before")
+            #expect(
+                eventually { arena.objectsInUse <= before && DescriptorDepot.count == 0 }, "\(arena.objectsInUse) objects, \(before) before"
+            )
         }
 
         @Test func nothingIsLeftOpen() throws {

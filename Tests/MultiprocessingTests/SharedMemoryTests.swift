@@ -103,7 +103,8 @@ extension PublicInterface {
             try SharedMemory.unlink(name: name)
         }
 
-        @Test(arguments: ["", "a/b", "line\nbreak", "nul\0", String(repeating: "x", count: 81)]) func namesThatCannotBe(name: String) throws {
+        @Test(arguments: ["", "a/b", "line\nbreak", "nul\0", String(repeating: "x", count: 81)]) func namesThatCannotBe(name: String) throws
+        {
             for attempt in [{ _ = try SharedMemory.create(name: name, size: 1) }, { _ = try SharedMemory.open(name: name) }] {
                 let error = try errorThrown(SharedMemoryError.self, by: attempt)
                 #expect(error.description.contains("1 to 80 bytes"))

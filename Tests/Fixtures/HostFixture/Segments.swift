@@ -39,7 +39,9 @@ import Multiprocessing
     segment.sign()
     say(getpid())
     try SharedMemory.unlink(name: arguments[0])
-    do { _ = try SharedMemory.open(name: arguments[0]) } catch let error as SharedMemoryError { say(error.description.contains("no shared memory")) }
+    do { _ = try SharedMemory.open(name: arguments[0]) } catch let error as SharedMemoryError {
+        say(error.description.contains("no shared memory"))
+    }
 }
 
 extension SharedMemory {
