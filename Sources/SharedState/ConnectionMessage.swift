@@ -152,7 +152,11 @@ enum MessageReader {
                     problem = "a descriptor is missing"
                 }
             }
-            if problem == nil, head.length != UInt64(bytes.count) { problem = "it has \(bytes.count) bytes of \(head.length)" }
+            // Behind a value that is in the message itself there may be what only gives it weight.
+            if problem == nil, memory == nil ? head.length > bytes.count : head.length != bytes.count {
+                problem = "it has \(bytes.count) bytes of \(head.length)"
+            }
+            if problem == nil { bytes = UnsafeRawBufferPointer(rebasing: bytes.prefix(Int(head.length))) }
         } else {
             problem = "it is too short"
         }

@@ -21,7 +21,7 @@ enum ConnectionExperiments {
             check: { _ in
                 try scene.drain(atMost: 1)
                 try scene.requireSettled()
-            }, samples: 150
+            }, samples: 60
         ).run()
     }
 
@@ -35,7 +35,7 @@ enum ConnectionExperiments {
             check: { _ in
                 try scene.drain(atMost: 1)
                 try scene.requireSettled()
-            }, samples: 150
+            }, samples: 60
         ).run()
     }
 
@@ -45,7 +45,7 @@ enum ConnectionExperiments {
         try Execution(
             name: "a Connection encoded for a task, and dropped", arena: scene.arena,
             operation: { try encodeBinary(scene.near, to: HeapByteWriter()) },
-            check: { _ in try scene.requireSettled() }, samples: 60
+            check: { _ in try scene.requireSettled() }, samples: 20
         ).run()
     }
 
@@ -76,7 +76,7 @@ enum ConnectionExperiments {
             undo: {
                 message = nil
                 _ = try scene.far.receive(UInt64.self)
-            }, samples: 100
+            }, samples: 60
         ).run()
     }
 
