@@ -92,8 +92,10 @@ enum ConnectionExperiments {
             (near, far) = try pipe()
             DescriptorDepot.open()
             DescriptorDepot.serve()
-            // The service's thread, which may take a lock some time.
+            // What is made on first use: the service's thread, and what only a process that is not this one does, who has to fetch a descriptor.
             try encodeBinary(near, to: HeapByteWriter())
+            try near.send(descriptor: 0)
+            _ = try far.receiveDescriptor()
             census = Census(arena)
         }
 
