@@ -10,6 +10,7 @@
 #include "mp_numa.h"
 #include "mp_process.h"
 #include "mp_runtime.h"
+#include "mp_socket.h"
 #include "mp_sync.h"
 #include "mp_timer.h"
 

@@ -36,6 +36,8 @@ final class BinaryDecoder: Decoder, SharedHandleDecoder {
 
     func singleValueContainer() throws -> any SingleValueDecodingContainer { SingleValueDecoder(decoder: self) }
 
+    var bytes: UnsafeRawBufferPointer { core.source.bytes }
+
     func decodeHandle() throws -> UInt64 {
         try check()
         guard slot.tag == Tag.handle else {

@@ -17,6 +17,8 @@ struct BinaryEncoder: Encoder, SharedHandleEncoder {
         SingleValueEncoder(ref: ref)
     }
 
+    var writer: ByteWriter { ref.core.writer }
+
     func encode(handle: UInt64, of object: AnyObject) throws {
         try ref.writeSingle { core, _ in
             try core.writer.encode(handle: handle, of: object)

@@ -5,12 +5,16 @@
 package protocol SharedHandleEncoder {
     /// Writes `handle` in place of the value, and keeps `object` alive until the receiver has decoded it.
     func encode(handle: UInt64, of object: AnyObject) throws
+    /// What the bytes go to, for what travels in different ways with different messages.
+    var writer: ByteWriter { get }
 }
 
 /// The counterpart of ``SharedHandleEncoder``.
 package protocol SharedHandleDecoder {
     /// Reads what ``SharedHandleEncoder/encode(handle:of:)`` wrote. The bytes may be anything: the caller checks the handle.
     func decodeHandle() throws -> UInt64
+    /// All bytes of the message, as long as it is being decoded.
+    var bytes: UnsafeRawBufferPointer { get }
 }
 
 /// A shared object that says where it is without being asked through an encoder: the quick way for a value that is nothing but an object, or holds some.

@@ -51,6 +51,9 @@ enum ArenaHeader {
     static let committed = 8
     /// The most granules that may be committed.
     static let cap = 16
+    /// The process that keeps the ``DescriptorDepot``, and 16 bytes of which the depot's name is made, the second word first; 0: none yet.
+    static let depotProcess = 24
+    static let depotName = 32
     /// A bit for each entry of the process table; see ``RunnableProcesses``.
     static let runnable = 128
 }

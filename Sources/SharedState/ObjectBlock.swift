@@ -25,6 +25,7 @@ struct ObjectBlock {
         case recursiveLock = 0x5265_6375
         case barrier = 0x4261_7272
         case readWriteLock = 0x5277_4c6b
+        case deposit = 0x4465_706f
     }
 
     let offset: Int

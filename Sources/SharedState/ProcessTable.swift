@@ -6,9 +6,12 @@ import SystemLayer
 /// The processes of a family. A process is entered by its parent before it is started, and struck out by its parent's supervisor after it has ended and what
 /// it held has been reclaimed: there is exactly one who cleans up. Keepers, which own and hold as processes do, have entries here too.
 package enum ProcessTable {
-    // An entry: bits 0–3 phase, 16–31 generation, 32–59 the identity of the parent, or of who is reclaiming; then the pid, 0 while it is not known; at 12 1 once
-    // it has nothing more to do; at 16 a keeper's object.
+    // An entry: bits 0–3 phase, 4 pinned, 16–31 generation, 32–59 the identity of the parent, or of who is reclaiming; then the pid, 0 while it is not known; at
+    // 12 1 once it has nothing more to do; at 16 a keeper's object.
     enum Phase: UInt64 { case free, live, reclaiming, keeper }
+
+    /// Of a live entry: reclaiming waits.
+    private static let pinned: UInt64 = 16
 
     static func entry(_ slot: Int) -> Int { ArenaLayout.processTable + slot * ArenaLayout.processEntrySize }
 
@@ -76,6 +79,25 @@ package enum ProcessTable {
         return current & 15 == Phase.live.rawValue && UInt16(truncatingIfNeeded: current >> 16) == UInt16(truncatingIfNeeded: bits >> 12)
     }
 
+    /// Calls `body` while what the process `bits` holds is not reclaimed, though it may die meanwhile. Only for one thread at a time, of the family's first process, whose
+    /// death is that of all others: nobody waits in vain.
+    /// - Returns: nil when it is being, or has been, reclaimed.
+    static func whileNotReclaimed<R>(_ bits: UInt32, in arena: Arena, _ body: () -> R) -> R? {
+        let slot = Int(bits & 0xfff) - 1
+        guard slot >= 0, slot < ArenaLayout.processCapacity else { return nil }
+        let state = arena.word(entry(slot))
+        while true {
+            let current = state.pointee.load(ordering: .acquiring)
+            guard current & 15 == Phase.live.rawValue, UInt16(truncatingIfNeeded: current >> 16) == UInt16(truncatingIfNeeded: bits >> 12)
+            else { return nil }
+            if state.pointee.compareExchange(expected: current, desired: current | pinned, ordering: .acquiringAndReleasing).exchanged {
+                break
+            }
+        }
+        defer { state.pointee.bitwiseAnd(~pinned, ordering: .acquiringAndReleasing) }
+        return body()
+    }
+
     /// Hands on the locks of a process that has ended, frees its memory and its handles, and strikes it out. Those of its children that have ended
     /// go with it; the others are on their way, and go at the next call.
     ///
@@ -97,8 +119,14 @@ package enum ProcessTable {
     static func clear(_ identity: ProcessIdentity, from current: UInt64, in arena: Arena) -> Bool {
         let state = arena.word(entry(Int(identity.slot)))
         let claimed = word(.reclaiming, generation: identity.generation, parent: CurrentProcess.identity(in: arena).bits)
-        guard state.pointee.compareExchange(expected: current, desired: claimed, ordering: .acquiringAndReleasing).exchanged else {
-            return false
+        var expected = current & ~pinned
+        while true {
+            let (exchanged, now) = state.pointee.compareExchange(expected: expected, desired: claimed, ordering: .acquiringAndReleasing)
+            if exchanged { break }
+            // Another reclaims it; or the family's first process is taking over holds from it, for some microseconds.
+            guard now == expected | pinned else { return false }
+            expected = now & ~pinned
+            sched_yield()
         }
         ThreadRecords.releaseLocks(ofProcess: identity.bits, in: arena)
         awaitChildren(of: identity, in: arena)

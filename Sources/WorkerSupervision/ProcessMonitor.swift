@@ -31,6 +31,8 @@ package final class ProcessMonitor: @unchecked Sendable {
     private init() throws {
         wakeUp = try WakeUp()
         timer = try WakeTimer()
+        // Before there is any other process that could look for it.
+        DescriptorDepot.open()
         try startThread(name: "mp-monitor", stackBytes: 8 << 20) { [self] in run() }
     }
 
@@ -152,18 +154,21 @@ package final class ProcessMonitor: @unchecked Sendable {
             var watched = [pollfd(fd: wakeUp.number, events: Int16(POLLIN), revents: 0)]
             watched.append(pollfd(fd: server?.number ?? -1, events: Int16(POLLIN), revents: 0))
             watched.append(pollfd(fd: timer.number, events: Int16(POLLIN), revents: 0))
+            watched.append(pollfd(fd: DescriptorDepot.unservedListener, events: Int16(POLLIN), revents: 0))
             for child in forked { watched.append(pollfd(fd: child.descriptor.number, events: Int16(POLLIN), revents: 0)) }
             let remaining = (timers.map(\.deadline).min() ?? .never).remaining
             let count = poll(&watched, nfds_t(watched.count), remaining < 0 ? -1 : Int32(min(remaining / 1_000_000 + 1, Int64(Int32.max))))
             runTimers()
             guard count > 0 else { continue }
             // Ends first, so that commands find an up-to-date picture.
-            for i in stride(from: forked.count - 1, through: 0, by: -1) where watched[i + 3].revents != 0 { reapForked(at: i) }
+            for i in stride(from: forked.count - 1, through: 0, by: -1) where watched[i + 4].revents != 0 { reapForked(at: i) }
             if watched[1].revents != 0, let server { hear(server) }
             if watched[2].revents != 0 {
                 timer.clear()
                 replenish()
             }
+            // Somebody sends or receives a descriptor, the first to do so: from here on a thread of its own serves.
+            if watched[3].revents != 0 { DescriptorDepot.serve() }
             if watched[0].revents != 0 {
                 wakeUp.clear()
                 let commands = lock.withLock {

@@ -39,6 +39,9 @@ struct DeathTests {
 
     @Test(arguments: ["reclaim", "reclaimBesideOthers", "reclaimBeforeChildren"])
     func inTheReclamationOfAnother(_ experiment: String) throws { try Laboratory.run(experiment) }
+
+    @Test(arguments: ["connectionSend", "connectionReceive", "deposit", "fetch"])
+    func inConnections(_ experiment: String) throws { try Laboratory.run(experiment) }
 }
 
 /// The same with whole pools, and with chance in place of the debugger.

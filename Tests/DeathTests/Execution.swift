@@ -85,7 +85,14 @@ struct Execution {
     private func makeVictim() throws -> Victim {
         let identity = try ProcessTable.enter(parent: CurrentProcess.identity(in: arena), in: arena)
         try prepare(identity)
-        func fork() -> Result<ProcessDescriptor?, any Error> { Result { try forkProcess() } }
+        func fork() -> Result<ProcessDescriptor?, any Error> {
+            // As ForkGuard does it, since another thread of this process may serve descriptors at this moment.
+            DescriptorService.lock.withLock {
+                let result = Result { try forkProcess() }
+                if case .success(.none) = result { DescriptorService.forgetAfterFork() }
+                return result
+            }
+        }
         let result = inheritsHandles ? HandleRegistry.whileForking(identity, in: arena, fork) : fork()
         guard let descriptor = try result.get() else {
             ThreadRecords.forgetAfterFork()

@@ -103,6 +103,7 @@ private struct HandleDecoder: Decoder, SharedHandleDecoder {
     let userInfo: [CodingUserInfoKey: Any] = [:]
 
     func decodeHandle() throws -> UInt64 { handle }
+    var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: nil, count: 0) }
 
     private struct Nothing: Error {}
     func container<Key: CodingKey>(keyedBy type: Key.Type) throws -> KeyedDecodingContainer<Key> { throw Nothing() }

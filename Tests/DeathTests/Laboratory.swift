@@ -114,6 +114,10 @@ struct LaboratoryDoor {
         "queuePutBesideSleeper": QueueExperiments.putBesideSleeper,
         "queueGetBesideSleeper": QueueExperiments.getBesideSleeper,
         "queueCloseBesideSleeper": QueueExperiments.closeBesideSleeper,
+        "connectionSend": ConnectionExperiments.send,
+        "connectionReceive": ConnectionExperiments.receive,
+        "deposit": ConnectionExperiments.deposit,
+        "fetch": ConnectionExperiments.fetch,
         "poolRetry": PoolExperiments.retry,
         "poolFail": PoolExperiments.fail,
     ]

@@ -19,7 +19,8 @@ struct HostFixture {
     static let scenarios: [String: Scenario] = [
         "hosts-of-everything": hostsOfEverything, "open-pool": openPool, "dropped-pool": droppedPool, "work-left": workLeft,
         "reaps-everything": reapsEverything, "initialised": initialised, "descriptors": descriptors, "churn": churn, "deaths": deaths,
-        "prints": prints, "few-processes": fewProcesses,
+        "prints": prints, "few-processes": fewProcesses, "segment-keep": segmentKeep, "segment-race": segmentRace,
+        "segment-use": segmentUse, "few-descriptors": fewDescriptors,
     ]
 }
 

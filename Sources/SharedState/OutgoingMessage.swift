@@ -1,0 +1,27 @@
+import BinaryCoding
+import SystemLayer
+
+/// A value on its way into a connection.
+struct OutgoingMessage {
+    private let writer = MessageWriter()
+    /// Keeps the shared objects in it alive until it is received; nil where there are none.
+    private let hold: MessageHold?
+
+    /// Encodes `value`.
+    init<T: Encodable>(_ value: T) throws {
+        try encodeBinary(value, to: writer)
+        try writer.finish()
+        let handles = writer.retained.compactMap { ($0 as? any SharedHandleObject)?.handle }
+        hold = handles.isEmpty ? nil : try MessageHold(handles)
+    }
+
+    /// Does not block.
+    /// - Returns: whether it is sent; false when there is no room.
+    func send(to socket: Int32) throws -> Bool {
+        switch try writer.send(to: socket, hold: hold?.number) {
+        case .done: return true
+        case .wouldBlock: return false
+        case .noReceiver: throw ConnectionError.endOfStream
+        }
+    }
+}
