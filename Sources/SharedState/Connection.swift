@@ -19,7 +19,7 @@ import SystemLayer
 /// its copies. A copy that is on its way, as an argument of a task that has not begun, is open too.
 ///
 /// An end that is an argument or a result reaches one receiver: a task that is tried again after its worker's death does not find it again.
-public final class Connection: Codable, Sendable, SharedHandleDecodable {
+public final class Connection: Codable, Sendable {
     package let socket: GuardedDescriptor
 
     init(_ socket: GuardedDescriptor) { self.socket = socket }
@@ -118,8 +118,6 @@ public final class Connection: Codable, Sendable, SharedHandleDecodable {
     public convenience init(from decoder: any Decoder) throws {
         self.init(try DescriptorTransfer.decode(.connection, for: Self.self, from: decoder))
     }
-
-    package static func find(handle: UInt64) -> Connection? { DescriptorTransfer.find(handle, .connection).map { Connection($0) } }
 
     /// Sends a copy of this end along with a message or a task. Throws an `EncodingError` for anything but a process of the family, and
     /// ``ConnectionError/closed``.

@@ -25,7 +25,7 @@ struct MessageHead: BitwiseCopyable {
 
 /// A message that is being written: on the heap, or, once it is large, in sealed memory of its own. The kernel frees what is on its way with the last who could
 /// receive it, so nothing of a message is left behind by anybody's death.
-final class MessageWriter: ByteWriter, @unchecked Sendable {
+final class ConnectionWriter: ByteWriter, @unchecked Sendable {
     // Unchecked: one thread writes; then nothing changes.
     private var sealed: SealedMemory?
     /// In use until the message is sent, or given up.

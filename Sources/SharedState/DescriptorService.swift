@@ -150,7 +150,7 @@ extension DescriptorService {
     static func wait(
         _ number: Int32, for direction: LocalSocket.Direction, until deadline: Deadline, unless isInVain: @escaping @Sendable () -> Bool
     ) async throws -> Bool {
-        let waiter = WaitingTask()
+        let waiter = DescriptorWait()
         let watch = DescriptorWatch(number, for: direction, until: deadline) { waiter.continuation?.resume(returning: $0) }
         let outcome = try await withTaskCancellationHandler {
             try await withUnsafeThrowingContinuation { continuation in
@@ -169,7 +169,7 @@ extension DescriptorService {
     }
 }
 
-private final class WaitingTask: @unchecked Sendable {
+private final class DescriptorWait: @unchecked Sendable {
     // Unchecked: set before the watch is added, and only then is its handler called, once.
     var continuation: UnsafeContinuation<DescriptorWatch.Outcome, any Error>?
 }

@@ -24,7 +24,7 @@ enum DescriptorTransfer {
                         between them, and cannot be written elsewhere.
                         """))
         }
-        if let message = encoder.writer as? MessageWriter {
+        if let message = encoder.writer as? ConnectionWriter {
             let index = try message.attach(descriptor)
             try encoder.encode(handle: beside | UInt64(kind.rawValue) << 32 | UInt64(index), of: descriptor)
         } else {
@@ -45,11 +45,6 @@ enum DescriptorTransfer {
             let descriptor = MessageDescriptors.descriptor(UInt32(truncatingIfNeeded: handle), besides: source.bytes)
         else { throw handleError(type, decoder, "There is no \(type) with the message.") }
         return descriptor
-    }
-
-    /// What is at `handle`, or nil: then `decode` says why.
-    static func find(_ handle: UInt64, _ kind: DescriptorKind) -> GuardedDescriptor? {
-        handle & beside != 0 ? nil : try? DescriptorDepot.fetch(handle, kind)
     }
 }
 

@@ -3,7 +3,7 @@ import SystemLayer
 
 /// A value on its way into a connection.
 struct OutgoingMessage {
-    private let writer = MessageWriter()
+    private let writer = ConnectionWriter()
     /// Keeps the shared objects in it alive until it is received; nil where there are none.
     private let hold: MessageHold?
 

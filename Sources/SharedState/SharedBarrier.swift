@@ -247,7 +247,9 @@ public final class SharedBarrier: Codable, Sendable, SharedObject, SharedHandleD
         self.init(retained: try ObjectBlock.decode(.barrier, of: Self.self, from: decoder))
     }
 
-    package static func find(handle: UInt64) -> Self? { ObjectBlock.retain(.barrier, at: handle).map { Self(retained: $0) } }
+    package static func find(handle: UInt64, isHeld: Bool) -> Self? {
+        ObjectBlock.retain(.barrier, at: handle, isHeld: isHeld).map { Self(retained: $0) }
+    }
 
     /// Writes the barrier's place in shared memory. Throws an `EncodingError` for anything but a message to a process of the family.
     public func encode(to encoder: any Encoder) throws { try encodeHandle(to: encoder) }

@@ -175,7 +175,9 @@ private final class ConditionCore: Codable, Sendable, SharedObject, SharedHandle
         self.init(retained: try ObjectBlock.decode(.condition, of: Self.self, from: decoder))
     }
 
-    static func find(handle: UInt64) -> Self? { ObjectBlock.retain(.condition, at: handle).map { Self(retained: $0) } }
+    static func find(handle: UInt64, isHeld: Bool) -> Self? {
+        ObjectBlock.retain(.condition, at: handle, isHeld: isHeld).map { Self(retained: $0) }
+    }
 
     func encode(to encoder: any Encoder) throws { try encodeHandle(to: encoder) }
 }

@@ -5,7 +5,7 @@ import SystemLayer
 /// An open descriptor that can be an argument, a result, or part of a message: its receiver gets a copy, which stands for the same open file.
 ///
 /// Its owner closes it by ``close()``, or by dropping it. On its way it keeps the file open.
-public final class SharedDescriptor: Codable, Sendable, SharedHandleDecodable {
+public final class SharedDescriptor: Codable, Sendable {
     private let descriptor: GuardedDescriptor
 
     private init(_ descriptor: GuardedDescriptor) { self.descriptor = descriptor }
@@ -38,8 +38,6 @@ public final class SharedDescriptor: Codable, Sendable, SharedHandleDecodable {
     public convenience init(from decoder: any Decoder) throws {
         self.init(try DescriptorTransfer.decode(.other, for: Self.self, from: decoder))
     }
-
-    package static func find(handle: UInt64) -> SharedDescriptor? { DescriptorTransfer.find(handle, .other).map { SharedDescriptor($0) } }
 
     /// Sends a copy along with a message or a task. Throws an `EncodingError` for anything but a process of the family, and ``ConnectionError/closed``.
     public func encode(to encoder: any Encoder) throws { try DescriptorTransfer.encode(descriptor, .other, of: self, to: encoder) }

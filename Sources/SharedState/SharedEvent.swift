@@ -104,7 +104,9 @@ public final class SharedEvent: Codable, Sendable, SharedObject, SharedHandleDec
         self.init(retained: try ObjectBlock.decode(.event, of: Self.self, from: decoder))
     }
 
-    package static func find(handle: UInt64) -> Self? { ObjectBlock.retain(.event, at: handle).map { Self(retained: $0) } }
+    package static func find(handle: UInt64, isHeld: Bool) -> Self? {
+        ObjectBlock.retain(.event, at: handle, isHeld: isHeld).map { Self(retained: $0) }
+    }
 
     /// Writes the event's place in shared memory. Throws an `EncodingError` for anything but a message to a process of the family.
     public func encode(to encoder: any Encoder) throws { try encodeHandle(to: encoder) }

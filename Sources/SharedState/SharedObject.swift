@@ -33,11 +33,10 @@ func handleError(_ type: any Any.Type, _ decoder: any Decoder, _ text: String) -
 }
 
 extension ObjectBlock {
-    /// The object of a kind that needs no further description at `handle`, which may be anything. Held for a new handle.
-    static func retain(_ kind: Kind, at handle: UInt64) -> ObjectBlock? {
-        guard let arena = try? Arena.current(), let block = find(kind, elementSize: 0, at: handle, in: arena) else { return nil }
-        HandleRegistry.retain(block)
-        return block
+    /// The object of a kind that needs no further description at `handle`, which may be anything; held for a new handle.
+    static func retain(_ kind: Kind, at handle: UInt64, isHeld: Bool = false) -> ObjectBlock? {
+        guard let arena = try? Arena.current() else { return nil }
+        return take(kind, elementSize: 0, at: handle, isHeld: isHeld, in: arena)
     }
 
     /// The object that `decoder` has next. Held for a new handle.

@@ -303,7 +303,9 @@ public final class SharedReadWriteLock: Codable, Sendable, SharedObject, SharedH
         self.init(retained: try ObjectBlock.decode(.readWriteLock, of: Self.self, from: decoder))
     }
 
-    package static func find(handle: UInt64) -> Self? { ObjectBlock.retain(.readWriteLock, at: handle).map { Self(retained: $0) } }
+    package static func find(handle: UInt64, isHeld: Bool) -> Self? {
+        ObjectBlock.retain(.readWriteLock, at: handle, isHeld: isHeld).map { Self(retained: $0) }
+    }
 
     /// Writes the lock's place in shared memory. Throws an `EncodingError` for anything but a message to a process of the family.
     public func encode(to encoder: any Encoder) throws { try encodeHandle(to: encoder) }

@@ -115,7 +115,9 @@ public final class SharedRecursiveLock: Codable, Sendable, SharedObject, SharedH
         self.init(retained: try ObjectBlock.decode(.recursiveLock, of: Self.self, from: decoder))
     }
 
-    package static func find(handle: UInt64) -> Self? { ObjectBlock.retain(.recursiveLock, at: handle).map { Self(retained: $0) } }
+    package static func find(handle: UInt64, isHeld: Bool) -> Self? {
+        ObjectBlock.retain(.recursiveLock, at: handle, isHeld: isHeld).map { Self(retained: $0) }
+    }
 
     /// Writes the lock's place in shared memory. Throws an `EncodingError` for anything but a message to a process of the family.
     public func encode(to encoder: any Encoder) throws { try encodeHandle(to: encoder) }

@@ -161,7 +161,9 @@ public final class SharedSemaphore: Codable, Sendable, SharedObject, SharedHandl
         self.init(retained: try ObjectBlock.decode(.semaphore, of: Self.self, from: decoder))
     }
 
-    package static func find(handle: UInt64) -> Self? { ObjectBlock.retain(.semaphore, at: handle).map { Self(retained: $0) } }
+    package static func find(handle: UInt64, isHeld: Bool) -> Self? {
+        ObjectBlock.retain(.semaphore, at: handle, isHeld: isHeld).map { Self(retained: $0) }
+    }
 
     /// Writes the semaphore's place in shared memory. Throws an `EncodingError` for anything but a message to a process of the family.
     public func encode(to encoder: any Encoder) throws { try encodeHandle(to: encoder) }
