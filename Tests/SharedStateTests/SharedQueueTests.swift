@@ -5,8 +5,10 @@ import Testing
 
 @testable import SharedState
 
-/// Shared queues within one process. One after the other, as they look at what is in the arena.
+/// Shared queues within one process. One after the other, as they look at what is in the arena: where the tests of processes that ran before may have left something
+/// that goes only now, and spare processes have a block each. So it may become less at any time, and a little more.
 @Suite(.serialized, .watchdog(seconds: 120)) struct SharedQueueAloneTests {
+    private let spares = 2
     private struct Refusal: Error, Equatable {}
 
     /// A value that is refused on its way in, or on its way out.
@@ -73,7 +75,7 @@ import Testing
         let before = arena.blocksInUse
         func bytes(_ count: Int) -> [UInt8] { (0..<count).map { UInt8(truncatingIfNeeded: $0 &* 7 &+ count) } }
         for round in 0..<2 {
-            for count in [0, 1, 20, 38, 39, 40, 47, 48, 49, 100, 5000, 70_000, 3_000_000] {
+            for count in [0, 1, 20, 38, 39, 40, 47, 48, 49, 100, 5000, 70_000, 300_000] {
                 try queue.put(bytes(count))
                 try queue.put(bytes(round))
                 #expect(try queue.get() == bytes(count))
@@ -81,7 +83,7 @@ import Testing
             }
         }
         // What is large belongs to the queue's keeper, who needs one block for itself.
-        #expect(arena.blocksInUse == before + 1)
+        #expect(arena.blocksInUse <= before + 1 + spares)
     }
 
     @Test func largeValuesTravelWhole() throws {
@@ -98,9 +100,11 @@ import Testing
         let queue = try SharedQueue<Picky>(capacity: 3)
         try queue.put(Picky(1, String(repeating: "x", count: 1000)))
         let before = arena.blocksInUse
-        #expect(throws: Refusal.self) { try queue.put(Picky(-1)) }
-        #expect(throws: Refusal.self) { try queue.tryPut(Picky(-1, String(repeating: "x", count: 100_000))) }
-        #expect(queue.count == 1 && arena.blocksInUse == before)
+        for _ in 0..<5 {
+            #expect(throws: Refusal.self) { try queue.put(Picky(-1)) }
+            #expect(throws: Refusal.self) { try queue.tryPut(Picky(-1, String(repeating: "x", count: 100_000))) }
+        }
+        #expect(queue.count == 1 && arena.blocksInUse <= before + spares)
         #expect(try queue.get().number == 1)
         // The first of their objects is one that cannot travel.
         struct Foreign: Codable, Sendable {
@@ -111,7 +115,7 @@ import Testing
         let array = try SharedArray([1])
         let objects = arena.objectsInUse
         #expect(throws: Refusal.self) { try foreign.put(Foreign(array: array, next: Picky(-1))) }
-        #expect(foreign.isEmpty && arena.objectsInUse == objects)
+        #expect(foreign.isEmpty && arena.objectsInUse <= objects)
     }
 
     @Test func whatCannotBeDecodedFailsOneGet() throws {
@@ -120,11 +124,13 @@ import Testing
         try queue.put(Picky(1, String(repeating: "x", count: 1000)))
         _ = try queue.get()
         let before = arena.blocksInUse
-        for number in [1, -2, 3] { try queue.put(Picky(number, String(repeating: "x", count: 1000))) }
-        #expect(try queue.get().number == 1)
-        #expect(throws: Refusal.self) { try queue.get() }
-        #expect(try queue.get().number == 3)
-        #expect(arena.blocksInUse == before)
+        for _ in 0..<5 {
+            for number in [1, -2, 3] { try queue.put(Picky(number, String(repeating: "x", count: 1000))) }
+            #expect(try queue.get().number == 1)
+            #expect(throws: Refusal.self) { try queue.get() }
+            #expect(try queue.get().number == 3)
+        }
+        #expect(arena.blocksInUse <= before + spares)
     }
 
     @Test func closing() throws {
@@ -216,15 +222,15 @@ import Testing
                 if round < 2 { for i in 0..<10 { #expect(try queue.get().map(\.value) == Array(0...i)) } }
             }
             // The queue, ten of whose messages name the last ten objects, has these and no others.
-            #expect(arena.objectsInUse == before.0 + 1 + 10)
+            #expect(arena.objectsInUse <= before.0 + 1 + 10)
             for i in 0..<9 { #expect(try queue.get().map(\.value) == Array(0...i)) }
-            #expect(arena.objectsInUse == before.0 + 1 + 10)
+            #expect(arena.objectsInUse <= before.0 + 1 + 10)
             let last = try queue.get()
             #expect(last.map(\.value) == Array(0..<10))
             for i in 0..<30 { try queue.put([last[i % 10]]) }
         }
         // Whatever was left in it.
-        #expect(arena.objectsInUse == before.0 && arena.blocksInUse == before.1)
+        #expect(arena.objectsInUse <= before.0 && arena.blocksInUse <= before.1 + spares)
     }
 
     @Test func queuesInQueues() throws {
@@ -240,7 +246,7 @@ import Testing
                 try outer.put(middle)
                 try outer.put(try SharedQueue(capacity: 1))
             }
-            #expect(arena.objectsInUse == before.0 + 4)
+            #expect(arena.objectsInUse <= before.0 + 4)
             #expect(try outer.get().get().get() == Array(0..<100))
             let middle = try SharedQueue<SharedQueue<[Int]>>(capacity: 2)
             let inner = try SharedQueue<[Int]>(capacity: 2)
@@ -248,7 +254,7 @@ import Testing
             try middle.put(inner)
             try outer.put(middle)
         }
-        #expect(arena.objectsInUse == before.0 && arena.blocksInUse == before.1)
+        #expect(arena.objectsInUse <= before.0 && arena.blocksInUse <= before.1 + spares)
     }
 
     @Test func foreignEncodersAreRefused() throws {
