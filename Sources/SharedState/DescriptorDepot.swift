@@ -23,8 +23,9 @@ package enum DescriptorDepot {
     private nonisolated(unsafe) static var listener: Int32 = -1
     private nonisolated(unsafe) static var isServed = false
     private nonisolated(unsafe) static var isSweepDue = false
-    /// What this process has fetched, while it is open: a result may be decoded more than once.
+    /// What this process has fetched, while it is open, and is fetching: a result may be decoded more than once, and by several threads at once.
     private nonisolated(unsafe) static var fetched: [UInt64: Fetched] = [:]
+    private nonisolated(unsafe) static var fetching: Set<UInt64> = []
 
     private struct Fetched { weak var descriptor: GuardedDescriptor? }
 
@@ -117,32 +118,36 @@ package enum DescriptorDepot {
         guard let ticket = ticket(at: handle, kind, in: arena) else {
             throw SharedMemoryError("There is no descriptor of that kind at place \(handle) of the shared memory.")
         }
-        if let known = known(ticket) { return known }
-        do {
-            let number: Int32
-            if isHere(arena) {
-                guard let taken = take(ticket) else { throw SystemError(code: ENOENT, call: "fetching a descriptor") }
-                number = taken.number
-            } else {
-                number = try ask(.fetch, ticket, handle, arena, nil)
+        // Several threads may decode one result at once: one of them fetches, the others get what it has got.
+        while true {
+            let (known, isOurs) = DescriptorService.lock.withLock {
+                if let known = fetched[ticket]?.descriptor, !known.isClosed { return (GuardedDescriptor?.some(known), false) }
+                return (nil, fetching.insert(ticket).inserted)
             }
-            let descriptor = GuardedDescriptor(owning: number, ticket: ticket)
-            DescriptorService.lock.withLock { fetched[ticket] = Fetched(descriptor: descriptor) }
-            return descriptor
+            if let known { return known }
+            if isOurs { break }
+            usleep(50)
+        }
+        var descriptor: GuardedDescriptor?
+        defer {
+            DescriptorService.lock.withLock {
+                fetching.remove(ticket)
+                if let descriptor { fetched[ticket] = Fetched(descriptor: descriptor) }
+            }
+        }
+        do {
+            let number = isHere(arena) ? take(ticket)?.number : try ask(.fetch, ticket, handle, arena, nil)
+            guard let number else { throw SystemError(code: ENOENT, call: "fetching a descriptor") }
+            let new = GuardedDescriptor(owning: number, ticket: ticket)
+            descriptor = new
+            return new
         } catch let error as SystemError where error.code == ENOENT {
-            // Perhaps by another thread of this process.
-            if let known = known(ticket) { return known }
             throw SharedMemoryError(
                 """
                 What was sent has been received before, and is not open any more there: by a worker that has died, if this is another attempt at its task, or by \
                 who decoded the same result before. Send it again.
                 """)
         }
-    }
-
-    private static func known(_ ticket: UInt64) -> GuardedDescriptor? {
-        let known = DescriptorService.lock.withLock { fetched[ticket]?.descriptor }
-        return known?.isClosed == false ? known : nil
     }
 
     static func forget(_ ticket: UInt64) {
@@ -212,7 +217,7 @@ package enum DescriptorDepot {
     static func forgetAfterFork() {
         for one in stored.values { close(one.number) }
         if listener >= 0 { close(listener) }
-        (stored, listener, isServed, isSweepDue) = ([:], -1, false, false)
+        (stored, listener, isServed, isSweepDue, fetching) = ([:], -1, false, false, [])
     }
 }
 

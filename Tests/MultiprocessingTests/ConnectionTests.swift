@@ -53,6 +53,20 @@ extension PublicInterface {
             try pool.join()
         }
 
+        @Test func severalThreadsTakeOneResult() async throws {
+            let pool = try Pool(processes: 1)
+            for i in 0..<100 {
+                let result = pool.applyAsync(makePipe)
+                try await withThrowingTaskGroup(of: Void.self) { group in
+                    for _ in 0..<4 { group.addTask { try await result.value.async.send("\(i)") } }
+                    try await group.waitForAll()
+                }
+                #expect(try await pool.applyAsync(receiveKept).value == "\(i)")
+            }
+            pool.terminate()
+            try pool.join()
+        }
+
         @Test(arguments: StartMethod.all) func reachesGrandchildren(method: StartMethod) throws {
             let (mine, theirs) = try pipe()
             try withPool(processes: 1, configuration: .init(method)) { pool in
