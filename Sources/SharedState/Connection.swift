@@ -1,4 +1,4 @@
-public import BinaryCoding
+import BinaryCoding
 import SystemLayer
 
 /// One end of a ``pipe()``: sends values to, and receives values from, whoever has the other.

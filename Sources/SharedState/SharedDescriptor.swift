@@ -1,4 +1,4 @@
-public import BinaryCoding
+import BinaryCoding
 import Glibc
 import SystemLayer
 
