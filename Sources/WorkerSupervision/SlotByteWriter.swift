@@ -2,15 +2,55 @@ import BinaryCoding
 import SharedState
 
 /// A writer into a slot: its few bytes in the first line, then its larger ones, then a block of the arena. Used for one payload after the other.
+///
+/// The host's writers leave their slot before the user's code runs, which may wait for whoever waits for a slot: what is short goes into memory of their own then,
+/// and from there into another slot, once all is encoded.
 final class SlotByteWriter: ArenaByteWriter {
     @exclusivity(unchecked) private var small = UnsafeMutableRawBufferPointer(start: nil, count: 0)
     @exclusivity(unchecked) private var medium = UnsafeMutableRawBufferPointer(start: nil, count: 0)
+    /// The slot it writes into; -1 when it has left that, or was in none.
+    @exclusivity(unchecked) private var slot = -1
+    private var own: UnsafeMutableRawBufferPointer?
+    /// Called before the user's code runs, with the slot that has been left, or -1: to give back what others may wait for. A writer without it, as a worker's is,
+    /// stays in its slot.
+    var whenLeaving: ((Int) -> Void)?
+
+    deinit { own?.deallocate() }
 
     /// Starts over in the memory of a slot.
     func begin(_ parts: PayloadParts, _ slot: Int, of pool: PoolBlock) {
         small = pool.small(parts, slot)
         medium = pool.medium(parts, slot)
+        self.slot = slot
         restart(in: small)
+    }
+
+    /// Starts over without a slot.
+    func beginApart() { restart(in: settleApart()) }
+
+    /// Whether what was written has no slot yet.
+    var isApart: Bool { slot < 0 }
+
+    private func settleApart() -> UnsafeMutableRawBufferPointer {
+        let memory = own ?? .allocate(byteCount: PoolBlock.mediumBytes, alignment: 16)
+        own = memory
+        (small, medium, slot) = (memory, UnsafeMutableRawBufferPointer(start: nil, count: 0), -1)
+        return memory
+    }
+
+    override func makeWay() -> UnsafeMutableRawBufferPointer? {
+        guard let whenLeaving else { return nil }
+        let left = slot
+        var memory: UnsafeMutableRawBufferPointer?
+        if left >= 0 {
+            let apart = settleApart()
+            if block == 0 {
+                apart.copyMemory(from: written)
+                memory = apart
+            }
+        }
+        whenLeaving(left)
+        return memory
     }
 
     override func grow(minimumCapacity: Int) throws -> UnsafeMutableRawBufferPointer {
@@ -26,8 +66,12 @@ final class SlotByteWriter: ArenaByteWriter {
             pool.blockBytes(parts, slot).pointee = count
             place = PayloadPlace(block: block)
         } else {
-            // What was too long and has been replaced by something shorter is looked for where short things are.
-            if count <= small.count, base != small.baseAddress { small.copyMemory(from: written) }
+            if isApart {
+                (count <= PoolBlock.smallBytes ? pool.small(parts, slot) : pool.medium(parts, slot)).copyMemory(from: written)
+            } else if count <= small.count, base != small.baseAddress {
+                // What was too long and has been replaced by something shorter is looked for where short things are.
+                small.copyMemory(from: written)
+            }
             place = PayloadPlace(inlineBytes: count)
         }
         pool.setPlace(isBareHandle ? place.withBareHandle : handles ? place.withHandles : place, parts, slot)

@@ -28,6 +28,7 @@ extension WorkerPool {
 extension TaskRun {
     fileprivate func callAndWait(_ function: FunctionPlace, _ encodeArguments: (ByteWriter) throws -> Void) throws -> Finished {
         self.function = function
+        encodesFirst = false
         do {
             if let error = try submit(publishesAtOnce: true, encodeArguments) { throw error }
         } catch {

@@ -12,7 +12,11 @@ package final class TaskRun: TaskOwner, @unchecked Sendable {
     // Unchecked: everything is the using thread's, but for `strays` and `listeners`, which `lock` guards.
     let pool: WorkerPool
     @exclusivity(unchecked) var function: FunctionPlace
-    private let writer: SlotByteWriter
+    let writer: SlotByteWriter
+    /// Whether arguments are encoded before a slot is taken for them, and published at once; see ``giveWay()``.
+    @exclusivity(unchecked) var encodesFirst = false
+    /// Called before the user's code encodes, in the place of ``giveWay()``, where that needs a lock.
+    package var makeWay: (() -> Void)?
 
     /// Calls that have not been given out, at their number modulo the array's size: those from `oldest` to `newest`.
     let entries: UnsafeMutablePointer<Entry>
@@ -75,6 +79,8 @@ package final class TaskRun: TaskOwner, @unchecked Sendable {
         entries.initialize(repeating: Entry(), count: size)
         mask = size - 1
         scratch = .allocate(byteCount: PoolBlock.mediumBytes, alignment: 16)
+        super.init()
+        writer.whenLeaving = { [unowned self] in leave($0) }
     }
 
     deinit {
@@ -109,33 +115,53 @@ package final class TaskRun: TaskOwner, @unchecked Sendable {
     /// - Throws: what keeps the pool from taking work. There is no call then.
     @usableFromInline
     package func submit(publishesAtOnce: Bool, _ encodeArguments: (ByteWriter) throws -> Void) throws -> (any Error)? {
+        if encodesFirst { return try submitEncoding(encodeArguments) }
         let slot = try takeSlot()
+        let isFilled: Bool
         do {
-            try pool.fill(slot, function, writer, encodeArguments)
-            // The slot's record keeps what was encoded.
-            if writer.retainsObjects { writer.forget() }
+            isFilled = try pool.fill(slot, function, writer, encodeArguments)
         } catch {
             if writer.retainsObjects { writer.forget() }
-            free.append(Int32(slot))
-            // It has a number all the same, and counts as given out.
-            try publish()
-            makePlace()
-            entries[newest & mask] = Entry()
-            newest += 1
-            unpublished += 1
+            if !writer.isApart { free.append(Int32(slot)) }
+            try skip()
             return error
         }
+        guard isFilled else {
+            try submitEncoded()
+            return nil
+        }
+        enter(slot)
+        try publishIfDue(atOnce: publishesAtOnce)
+        return nil
+    }
+
+    /// Publishes what was submitted, if there is enough of it.
+    @inline(__always)
+    func publishIfDue(atOnce: Bool) throws {
+        guard atOnce || newest - unpublished >= publishAt else { return }
+        publishAt = min(Self.mostAtOnce, 2 * publishAt)
+        try publish()
+    }
+
+    /// Makes a filled slot the next call.
+    @inline(__always)
+    func enter(_ slot: Int) {
+        // The slot's record keeps what was encoded.
+        if writer.retainsObjects { writer.forget() }
         makePlace()
         pool.records[slot].tag = newest
         entries[newest & mask] = Entry(slot: Int32(slot), use: 0)
         newest += 1
         live += 1
-        let pending = newest - unpublished
-        if publishesAtOnce || pending >= publishAt {
-            publishAt = min(Self.mostAtOnce, 2 * publishAt)
-            try publish()
-        }
-        return nil
+    }
+
+    /// Gives a number to a call that cannot be encoded: it counts as given out.
+    package func skip() throws {
+        try publish()
+        makePlace()
+        entries[newest & mask] = Entry()
+        newest += 1
+        unpublished += 1
     }
 
     /// Sees to it that the place of the next call is nobody's: inputs that cannot be encoded take up numbers without being in flight, so that the calls in flight
@@ -189,7 +215,7 @@ package final class TaskRun: TaskOwner, @unchecked Sendable {
         }
     }
 
-    private func takeSlot() throws -> Int {
+    func takeSlot() throws -> Int {
         if let slot = free.popLast() { return Int(slot) }
         while true {
             let wanted = max(1, min(slotsAtOnce, window - live))

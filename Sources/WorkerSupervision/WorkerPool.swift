@@ -162,16 +162,19 @@ package final class WorkerPool: @unchecked Sendable {
         do {
             try checkHost()
             let function = try FunctionCatalog.entry(for: key, in: arena) { invocation().invocation }
-            let slot = try takeSlot()
-            let writer = spareWriter.take() ?? SlotByteWriter(in: arena)
+            var slot = try takeSlot()
+            let writer = spareWriter.take() ?? makeWriter()
             defer {
                 writer.forget()
                 spareWriter.give(writer)
             }
             do {
-                try fill(slot, FunctionPlace(function), writer, encodeArguments)
+                if try !fill(slot, FunctionPlace(function), writer, encodeArguments) {
+                    slot = try takeSlot()
+                    put(FunctionPlace(function), writer, in: slot)
+                }
             } catch {
-                returnSlot(slot)
+                if writer.isApart { writer.discard() } else { returnSlot(slot) }
                 throw error
             }
             records[slot].owner = task
@@ -183,18 +186,34 @@ package final class WorkerPool: @unchecked Sendable {
         return task
     }
 
+    private func makeWriter() -> SlotByteWriter {
+        let writer = SlotByteWriter(in: arena)
+        writer.whenLeaving = { [unowned self] slot in if slot >= 0 { returnSlot(slot) } }
+        return writer
+    }
+
     /// Puts a function and its arguments into a slot that is the caller's.
+    /// - Returns: false when the writer has left the slot, as the user's code was to run: then another slot has to be found for what it holds.
     @inline(__always)
-    func fill(_ slot: Int, _ function: FunctionPlace, _ writer: SlotByteWriter, _ encodeArguments: (ByteWriter) throws -> Void) throws {
-        let arguments = block.argumentsParts
-        writer.begin(arguments, slot, of: block)
+    func fill(
+        _ slot: Int, _ function: FunctionPlace, _ writer: SlotByteWriter, _ encodeArguments: (ByteWriter) throws -> Void
+    ) throws -> Bool {
+        writer.begin(block.argumentsParts, slot, of: block)
         do {
             try encodeArguments(writer)
         } catch {
             writer.discard()
             throw error
         }
-        writer.end(arguments, slot, of: block)
+        if writer.isApart { return false }
+        put(function, writer, in: slot)
+        return true
+    }
+
+    /// Puts a function and the arguments that `writer` holds into a slot that is the caller's.
+    @inline(__always)
+    func put(_ function: FunctionPlace, _ writer: SlotByteWriter, in slot: Int) {
+        writer.end(block.argumentsParts, slot, of: block)
         if writer.retainsObjects { records[slot].retained = writer.retained }
         block.setFunction(function, slot)
         if configuration.taskTimeout != nil { block.claimedAt(slot).pointee.store(0, ordering: .relaxed) }

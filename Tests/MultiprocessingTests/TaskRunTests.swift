@@ -235,18 +235,3 @@ private struct Gated: Codable, Sendable {
     while gated.number > 0, gated.gate.value == 0 { sched_yield() }
     return gated.number
 }
-
-/// What is encoded as the answer to a question that is only asked then.
-private struct Asking: Codable, Sendable {
-    let answer: Int
-    private let ask: (@Sendable () throws -> Int)?
-
-    init(_ ask: @escaping @Sendable () throws -> Int) { (answer, self.ask) = (0, ask) }
-
-    init(from decoder: any Decoder) throws { (answer, ask) = (try decoder.singleValueContainer().decode(Int.self), nil) }
-
-    func encode(to encoder: any Encoder) throws {
-        var container = encoder.singleValueContainer()
-        try container.encode(ask?() ?? answer)
-    }
-}
