@@ -25,16 +25,18 @@ final class SlotByteWriter: ArenaByteWriter {
         restart(in: small)
     }
 
-    /// Starts over without a slot.
-    func beginApart() { restart(in: settleApart()) }
+    /// Starts over without a slot, in `memory` of as many bytes as a slot has.
+    func beginApart(in memory: UnsafeMutableRawBufferPointer? = nil) {
+        (small, medium, slot) = (memory ?? ownMemory(), UnsafeMutableRawBufferPointer(start: nil, count: 0), -1)
+        restart(in: small)
+    }
 
     /// Whether what was written has no slot yet.
     var isApart: Bool { slot < 0 }
 
-    private func settleApart() -> UnsafeMutableRawBufferPointer {
+    private func ownMemory() -> UnsafeMutableRawBufferPointer {
         let memory = own ?? .allocate(byteCount: PoolBlock.mediumBytes, alignment: 16)
         own = memory
-        (small, medium, slot) = (memory, UnsafeMutableRawBufferPointer(start: nil, count: 0), -1)
         return memory
     }
 
@@ -43,11 +45,12 @@ final class SlotByteWriter: ArenaByteWriter {
         let left = slot
         var memory: UnsafeMutableRawBufferPointer?
         if left >= 0 {
-            let apart = settleApart()
+            let apart = ownMemory()
             if block == 0 {
                 apart.copyMemory(from: written)
                 memory = apart
             }
+            (small, medium, slot) = (apart, UnsafeMutableRawBufferPointer(start: nil, count: 0), -1)
         }
         whenLeaving(left)
         return memory
@@ -67,7 +70,7 @@ final class SlotByteWriter: ArenaByteWriter {
             place = PayloadPlace(block: block)
         } else {
             if isApart {
-                (count <= PoolBlock.smallBytes ? pool.small(parts, slot) : pool.medium(parts, slot)).copyMemory(from: written)
+                pool.putBytes(written, parts, slot)
             } else if count <= small.count, base != small.baseAddress {
                 // What was too long and has been replaced by something shorter is looked for where short things are.
                 small.copyMemory(from: written)
@@ -75,6 +78,14 @@ final class SlotByteWriter: ArenaByteWriter {
             place = PayloadPlace(inlineBytes: count)
         }
         pool.setPlace(isBareHandle ? place.withBareHandle : handles ? place.withHandles : place, parts, slot)
+    }
+}
+
+extension PoolBlock {
+    /// Puts bytes that a slot has room for where they are looked for.
+    func putBytes(_ bytes: UnsafeRawBufferPointer, _ parts: PayloadParts, _ slot: Int) {
+        (bytes.count <= Self.smallBytes ? small(parts, slot) : medium(parts, slot)).copyMemory(from: bytes)
+        setPlace(PayloadPlace(inlineBytes: bytes.count), parts, slot)
     }
 }
 

@@ -1,5 +1,31 @@
 package import BinaryCoding
 
+/// Short arguments that have been encoded, and do not have slots yet.
+final class EncodedCalls {
+    private let memory: UnsafeMutableRawBufferPointer
+    private var lengths: [Int] = []
+    private static let most = TaskRun.mostAtOnce
+
+    init() { memory = .allocate(byteCount: Self.most * PoolBlock.mediumBytes, alignment: 16) }
+    deinit { memory.deallocate() }
+
+    var count: Int {
+        get { lengths.count }
+        set { lengths.removeLast(lengths.count - newValue) }
+    }
+    var isFull: Bool { count == Self.most }
+
+    /// Where those are to be encoded that ``append(_:)`` then adds. It must not be full.
+    var next: UnsafeMutableRawBufferPointer { room(count) }
+    func append(_ length: Int) { lengths.append(length) }
+
+    subscript(place: Int) -> UnsafeRawBufferPointer { UnsafeRawBufferPointer(rebasing: room(place)[..<lengths[place]]) }
+
+    private func room(_ place: Int) -> UnsafeMutableRawBufferPointer {
+        UnsafeMutableRawBufferPointer(rebasing: memory[place * PoolBlock.mediumBytes..<(place + 1) * PoolBlock.mediumBytes])
+    }
+}
+
 /// Submitting arguments that the user's own code encodes, or results that it decodes.
 ///
 /// An `encode(to:)` may do anything: call functions of the same pool, or wait for another thread that does. If many runs kept slots and unpublished calls
@@ -11,29 +37,58 @@ extension TaskRun {
         if let makeWay { makeWay() } else { giveWay() }
     }
 
-    /// Publishes what was submitted, gives all slots back, and henceforth takes one only when there is something to put into it.
+    /// Publishes what has slots, gives all others back, and henceforth takes slots only when there is something to put into them.
     package func giveWay() {
         (encodesFirst, slotsAtOnce) = (true, 1)
         // What keeps the pool from taking these calls, the next one hears, too, and takes them back.
-        try? publish()
+        try? publishEntered()
         returnSlots()
     }
 
-    /// As ``submit(publishesAtOnce:_:)``.
-    func submitEncoding(_ encodeArguments: (ByteWriter) throws -> Void) throws -> (any Error)? {
+    /// As ``submit(publishesAtOnce:_:)``. What is short waits for some more like it: slots are taken for all of them at once.
+    func submitEncoding(publishesAtOnce: Bool, _ encodeArguments: (ByteWriter) throws -> Void) throws -> (any Error)? {
+        let encoded = self.encoded ?? EncodedCalls()
+        self.encoded = encoded
         do {
-            try encode(encodeArguments)
+            try encode(in: encoded.next, encodeArguments)
         } catch {
             try skip()
             return error
         }
-        try submitEncoded()
+        if writer.block == 0, !writer.retainsObjects {
+            encoded.append(writer.count)
+            try publishIfDue(atOnce: publishesAtOnce || encoded.isFull, count: encoded.count)
+        } else {
+            do {
+                try enterEncoded()
+            } catch {
+                writer.discard()
+                throw error
+            }
+            try submitEncoded()
+        }
         return nil
     }
 
+    /// Makes calls of what was encoded. Blocks while there is no free slot.
+    func enterEncoded() throws {
+        guard let encoded else { return }
+        defer { slotsAtOnce = 1 }
+        for place in 0..<encoded.count {
+            slotsAtOnce = encoded.count - place
+            let slot = try takeSlot()
+            pool.block.putBytes(encoded[place], pool.block.argumentsParts, slot)
+            pool.set(function, in: slot)
+            enter(slot)
+        }
+        encoded.count = 0
+    }
+
     /// Encodes what ``submitEncoded()`` is to submit, or else ``skip()`` to pass over. Other threads may use the run for other things meanwhile, if `makeWay` allows for that.
-    package func encode(_ encodeArguments: (ByteWriter) throws -> Void) throws {
-        writer.beginApart()
+    package func encode(_ encodeArguments: (ByteWriter) throws -> Void) throws { try encode(in: nil, encodeArguments) }
+
+    private func encode(in memory: UnsafeMutableRawBufferPointer?, _ encodeArguments: (ByteWriter) throws -> Void) throws {
+        writer.beginApart(in: memory)
         do {
             try encodeArguments(writer)
         } catch {
@@ -52,6 +107,7 @@ extension TaskRun {
             throw error
         }
         pool.put(function, writer, in: slot)
+        if writer.retainsObjects { writer.forget() }
         enter(slot)
         try publishIfDue(atOnce: publishesAtOnce || encodesFirst)
     }

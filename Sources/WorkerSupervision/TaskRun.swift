@@ -13,8 +13,10 @@ package final class TaskRun: TaskOwner, @unchecked Sendable {
     let pool: WorkerPool
     @exclusivity(unchecked) var function: FunctionPlace
     let writer: SlotByteWriter
-    /// Whether arguments are encoded before a slot is taken for them, and published at once; see ``giveWay()``.
+    /// Whether arguments are encoded before slots are taken for them; see ``giveWay()``.
     @exclusivity(unchecked) var encodesFirst = false
+    /// What has been encoded, and has neither slot nor number yet.
+    @exclusivity(unchecked) var encoded: EncodedCalls?
     /// Called before the user's code encodes, in the place of ``giveWay()``, where that needs a lock.
     package var makeWay: (() -> Void)?
 
@@ -115,7 +117,7 @@ package final class TaskRun: TaskOwner, @unchecked Sendable {
     /// - Throws: what keeps the pool from taking work. There is no call then.
     @usableFromInline
     package func submit(publishesAtOnce: Bool, _ encodeArguments: (ByteWriter) throws -> Void) throws -> (any Error)? {
-        if encodesFirst { return try submitEncoding(encodeArguments) }
+        if encodesFirst { return try submitEncoding(publishesAtOnce: publishesAtOnce, encodeArguments) }
         let slot = try takeSlot()
         let isFilled: Bool
         do {
@@ -130,6 +132,8 @@ package final class TaskRun: TaskOwner, @unchecked Sendable {
             try submitEncoded()
             return nil
         }
+        // The slot's record keeps what was encoded.
+        if writer.retainsObjects { writer.forget() }
         enter(slot)
         try publishIfDue(atOnce: publishesAtOnce)
         return nil
@@ -137,8 +141,8 @@ package final class TaskRun: TaskOwner, @unchecked Sendable {
 
     /// Publishes what was submitted, if there is enough of it.
     @inline(__always)
-    func publishIfDue(atOnce: Bool) throws {
-        guard atOnce || newest - unpublished >= publishAt else { return }
+    func publishIfDue(atOnce: Bool, count: Int? = nil) throws {
+        guard atOnce || count ?? (newest - unpublished) >= publishAt else { return }
         publishAt = min(Self.mostAtOnce, 2 * publishAt)
         try publish()
     }
@@ -146,8 +150,6 @@ package final class TaskRun: TaskOwner, @unchecked Sendable {
     /// Makes a filled slot the next call.
     @inline(__always)
     func enter(_ slot: Int) {
-        // The slot's record keeps what was encoded.
-        if writer.retainsObjects { writer.forget() }
         makePlace()
         pool.records[slot].tag = newest
         entries[newest & mask] = Entry(slot: Int32(slot), use: 0)
@@ -179,6 +181,12 @@ package final class TaskRun: TaskOwner, @unchecked Sendable {
     /// Makes workers see all that was submitted.
     @usableFromInline
     package func publish() throws {
+        if let encoded, encoded.count > 0 { try enterEncoded() }
+        try publishEntered()
+    }
+
+    /// Makes workers see all that has a slot.
+    func publishEntered() throws {
         while unpublished < newest {
             let count = newest - unpublished
             let block = pool.block
@@ -206,6 +214,7 @@ package final class TaskRun: TaskOwner, @unchecked Sendable {
     /// Takes back what was submitted and not published, when it cannot be.
     @usableFromInline
     package func withdraw() {
+        encoded?.count = 0
         while newest > unpublished {
             newest -= 1
             live -= 1
@@ -227,7 +236,7 @@ package final class TaskRun: TaskOwner, @unchecked Sendable {
                 }
             }
             if let slot = free.popLast() { return Int(slot) }
-            try publish()
+            try publishEntered()
             pool.waitForFreeSlot()
         }
     }

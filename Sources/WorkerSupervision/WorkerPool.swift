@@ -90,7 +90,7 @@ package final class WorkerPool: @unchecked Sendable {
         self.arena = arena
         host = CurrentProcess.identity(in: arena)
         self.configuration = configuration
-        self.initializer = initializer
+        self.initializer = try initializer?.encoded()
         name = "mp-pool"
 
         var slots = PoolBlock.leastSlots
@@ -215,6 +215,12 @@ package final class WorkerPool: @unchecked Sendable {
     func put(_ function: FunctionPlace, _ writer: SlotByteWriter, in slot: Int) {
         writer.end(block.argumentsParts, slot, of: block)
         if writer.retainsObjects { records[slot].retained = writer.retained }
+        set(function, in: slot)
+    }
+
+    /// Says what is to be done with the arguments in a slot that is the caller's.
+    @inline(__always)
+    func set(_ function: FunctionPlace, in slot: Int) {
         block.setFunction(function, slot)
         if configuration.taskTimeout != nil { block.claimedAt(slot).pointee.store(0, ordering: .relaxed) }
     }

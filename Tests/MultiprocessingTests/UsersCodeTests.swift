@@ -7,8 +7,8 @@ import Testing
 extension PublicInterface {
     /// Arguments that are encoded, and results that are decoded, by code that uses the pool itself, or waits for others that do: nothing is kept from them meanwhile.
     @Suite struct UsersCodeTests {
-        /// As many threads as would have all of the pool's slots, if each kept what it takes at a time.
-        private static let many = 72
+        /// As many threads as would have all of a small pool's 2048 slots, if each kept the 32 that it takes at a time.
+        private static let many = 64
 
         @Test func manyMapsWhoseInputsUseThePool() throws {
             try withPool(processes: 2) { pool in
@@ -18,7 +18,7 @@ extension PublicInterface {
                     let inputs = (0..<50).map { n in
                         Asking {
                             // All are here, in the middle of an encoding, before any of them goes on.
-                            if n == 40 { all.join() }
+                            if n == 0 { all.join() }
                             return try pool.apply(double, thread + n)
                         }
                     }
@@ -29,15 +29,32 @@ extension PublicInterface {
         }
 
         @Test func manyMapsWhoseResultsUseThePool() throws {
+            let (threads, inputs) = (32, 64)
             try withPool(processes: 2) { pool in
+                let done = try SharedValue<Int>(0)
                 let right = Counter()
-                Answering.pool.withLock { $0 = pool }
-                defer { Answering.pool.withLock { $0 = nil } }
-                onThreads(Self.many) { thread in
-                    let results = try? pool.map(thread..<thread + 100) { Answering($0) }
-                    if results?.map(\.answer) == (0..<100).map({ 2 * (thread + $0) }) { right.add(1) }
+                let all = Meeting(threads)
+                let decoded = (0..<threads).map { _ in Counter() }
+                Answering.answer.withLock { answer in
+                    answer = { question in
+                        let thread = question / inputs
+                        decoded[thread].add(1)
+                        // Each has collected what came of all its calls, before any of them goes on.
+                        if decoded[thread].value == 1 { while done.value < threads * inputs { usleep(500) } }
+                        if decoded[thread].value == inputs { all.join() }
+                        return try pool.apply(double, question)
+                    }
                 }
-                #expect(right.value == Self.many)
+                defer { Answering.answer.withLock { $0 = nil } }
+                onThreads(threads) { thread in
+                    let questions = thread * inputs..<(thread + 1) * inputs
+                    let results = try? pool.map(questions.map { Question($0, done) }) { question in
+                        question.done.withLock { $0 += 1 }
+                        return Answering(question.number)
+                    }
+                    if results?.map(\.answer) == questions.map({ 2 * $0 }) { right.add(1) }
+                }
+                #expect(right.value == threads)
             }
         }
 
@@ -68,7 +85,8 @@ extension PublicInterface {
                 for size in [0, 10, 20, 60, 100, 100_000] {
                     let bytes = [UInt8](repeating: 7, count: size)
                     // Shared objects before and after it arrive, as does what would not fit into a slot.
-                    let sum = try pool.apply({ $0.value + $1.count + $2.answer + $3.count + $4.value }, shared, bytes, asking, bytes, shared)
+                    let sum = try pool.apply(
+                        { $0.value + $1.count + $2.answer + $3.count + $4.value }, shared, bytes, asking, bytes, shared)
                     #expect(sum == 18 + 2 * size)
                     #expect(throws: TransferError.self) {
                         try pool.apply({ (_: [UInt8], _: Asking, _: [UInt8]) in }, bytes, Asking { throw Refusal(reason: "no") }, bytes)
@@ -76,6 +94,24 @@ extension PublicInterface {
                 }
                 #expect(throws: TransferError.self) { try pool.map([asking, Asking { throw Refusal(reason: "no") }], pass) }
                 try #expect(pool.apply(double, 4) == 8)
+            }
+        }
+
+        /// Short ones wait for each other, large ones and those with shared objects do not, and some cannot be encoded: all keep their order.
+        @Test func inputsOfAllKinds() throws {
+            try withPool(processes: 2) { pool in
+                let shared = try SharedValue<Int>(1)
+                let inputs = (0..<3000).map { n in
+                    Mixed(number: n, text: String(repeating: "x", count: n % 7 == 0 ? n : n % 60), shared: n % 11 == 0 ? shared : nil)
+                }
+                let expected = inputs.map { $0.number + $0.text.utf8.count + ($0.shared == nil ? 0 : 1) }
+                let add: @Sendable (Mixed) -> Int = { $0.number + $0.text.utf8.count + ($0.shared?.value ?? 0) }
+                try #expect(pool.map(inputs, add) == expected)
+                try #expect(pool.imap(inputs, add).map { try $0.get() } == expected)
+                try #expect(pool.mapAsync(inputs, add).get() == expected)
+                // One by one, as they come.
+                let even = stride(from: 0, to: 3000, by: 2).map { expected[$0] }
+                try #expect(pool.map(inputs.lazy.filter { $0.number % 2 == 0 }, add) == even)
             }
         }
 
@@ -91,6 +127,22 @@ extension PublicInterface {
                 #expect(throws: (any Error).self) { try pool.map([ending], pass) }
                 try pool.join()
             }
+        }
+
+        @Test func initializerIsEncodedOnce() throws {
+            let count = Counter()
+            let argument = Asking {
+                count.add(1)
+                return 7
+            }
+            let seen = try SharedValue<Int>(0)
+            let initializer = WorkerInitializer({ (seen: SharedValue<Int>, n: Asking) in seen.withLock { $0 += n.answer } }, seen, argument)
+            try withPool(processes: 1, initializer: initializer, configuration: .init(.forkServer) { $0.maxTasksPerWorker = 1 }) { pool in
+                // Each in a worker of its own.
+                try #expect(pool.map(0..<3, double) == [0, 2, 4])
+                #expect(seen.value >= 21)
+            }
+            #expect(count.value == 1)
         }
 
         // MARK: Lazy results
@@ -160,23 +212,35 @@ struct Asking: Codable, Sendable {
     }
 }
 
-/// What is decoded as what a pool makes of it.
+/// What is decoded as the answer to what was encoded.
 private struct Answering: Codable, Sendable {
-    static let pool = Mutex<Pool?>(nil)
+    static let answer = Mutex<(@Sendable (Int) throws -> Int)?>(nil)
     let answer: Int
 
     init(_ answer: Int) { self.answer = answer }
 
     init(from decoder: any Decoder) throws {
         let question = try decoder.singleValueContainer().decode(Int.self)
-        let pool = Self.pool.withLock { $0 }
-        answer = try pool?.apply(double, question) ?? question
+        let answer = Self.answer.withLock { $0 }
+        self.answer = try answer?(question) ?? question
     }
 
     func encode(to encoder: any Encoder) throws {
         var container = encoder.singleValueContainer()
         try container.encode(answer)
     }
+}
+
+private struct Mixed: Codable, Sendable {
+    let number: Int
+    let text: String
+    let shared: SharedValue<Int>?
+}
+
+private struct Question: Codable, Sendable {
+    let number: Int
+    let done: SharedValue<Int>
+    init(_ number: Int, _ done: SharedValue<Int>) { (self.number, self.done) = (number, done) }
 }
 
 /// Where threads of this process wait until all are there.
