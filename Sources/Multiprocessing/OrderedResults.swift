@@ -23,9 +23,9 @@ final class OrderedResults<R: Sendable>: @unchecked Sendable {
             invocation, buffer: buffer, isPrompt: !publishesAtOnce, decodingRunsUsersCode: decodingRunsUsersCode, in: pool)
         self.decode = decode
         var iterator = inputs.makeIterator()
-        pull = { calls in
+        pull = { [turn] calls in
             guard let input = iterator.next() else { return false }
-            calls.submit(publishesAtOnce: publishesAtOnce) { try encode(input, $0) }
+            calls.submit(publishesAtOnce: publishesAtOnce || turn.isAwaited) { try encode(input, $0) }
             return true
         }
         refill()

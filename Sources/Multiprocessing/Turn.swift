@@ -44,6 +44,9 @@ final class Turn: @unchecked Sendable {
         UsageError("An input asked for a result that is made of it, or of inputs behind it. Inputs cannot depend on their own results.")
     }
 
+    /// Whether somebody waits for what is done in the turn.
+    var isAwaited: Bool { waiting.load(ordering: .relaxed) > 0 }
+
     /// Has those look again who wait for what is done in the turn.
     func tell() {
         guard waiting.load(ordering: .sequentiallyConsistent) > 0 else { return }

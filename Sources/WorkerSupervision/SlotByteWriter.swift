@@ -31,6 +31,9 @@ final class SlotByteWriter: ArenaByteWriter {
         restart(in: small)
     }
 
+    /// Whether all that was written lies in `memory`, that it began in.
+    func isWriting(in memory: UnsafeMutableRawBufferPointer) -> Bool { base == memory.baseAddress }
+
     /// Whether what was written has no slot yet.
     var isApart: Bool { slot < 0 }
 

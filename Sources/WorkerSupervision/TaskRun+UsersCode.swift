@@ -15,7 +15,7 @@ final class EncodedCalls {
     }
     var isFull: Bool { count == Self.most }
 
-    /// Where those are to be encoded that ``append(_:)`` then adds. It must not be full.
+    /// Where the one is to be encoded that ``append(_:)`` then adds. It must not be full.
     var next: UnsafeMutableRawBufferPointer { room(count) }
     func append(_ length: Int) { lengths.append(length) }
 
@@ -40,39 +40,27 @@ extension TaskRun {
     /// Publishes what has slots, gives all others back, and henceforth takes slots only when there is something to put into them.
     package func giveWay() {
         (encodesFirst, slotsAtOnce) = (true, 1)
+        if window > 1, encoded == nil { encoded = EncodedCalls() }
         // What keeps the pool from taking these calls, the next one hears, too, and takes them back.
         try? publishEntered()
         returnSlots()
     }
 
-    /// As ``submit(publishesAtOnce:_:)``. What is short waits for some more like it: slots are taken for all of them at once.
+    /// As ``submit(publishesAtOnce:_:)``.
     func submitEncoding(publishesAtOnce: Bool, _ encodeArguments: (ByteWriter) throws -> Void) throws -> (any Error)? {
-        let encoded = self.encoded ?? EncodedCalls()
-        self.encoded = encoded
         do {
-            try encode(in: encoded.next, encodeArguments)
+            try encode(encodeArguments)
         } catch {
             try skip()
             return error
         }
-        if writer.block == 0, !writer.retainsObjects {
-            encoded.append(writer.count)
-            try publishIfDue(atOnce: publishesAtOnce || encoded.isFull, count: encoded.count)
-        } else {
-            do {
-                try enterEncoded()
-            } catch {
-                writer.discard()
-                throw error
-            }
-            try submitEncoded()
-        }
+        try submitEncoded(publishesAtOnce: publishesAtOnce)
         return nil
     }
 
     /// Makes calls of what was encoded. Blocks while there is no free slot.
     func enterEncoded() throws {
-        guard let encoded else { return }
+        guard let encoded, encoded.count > 0 else { return }
         defer { slotsAtOnce = 1 }
         for place in 0..<encoded.count {
             slotsAtOnce = encoded.count - place
@@ -84,11 +72,10 @@ extension TaskRun {
         encoded.count = 0
     }
 
-    /// Encodes what ``submitEncoded()`` is to submit, or else ``skip()`` to pass over. Other threads may use the run for other things meanwhile, if `makeWay` allows for that.
-    package func encode(_ encodeArguments: (ByteWriter) throws -> Void) throws { try encode(in: nil, encodeArguments) }
-
-    private func encode(in memory: UnsafeMutableRawBufferPointer?, _ encodeArguments: (ByteWriter) throws -> Void) throws {
-        writer.beginApart(in: memory)
+    /// Encodes what ``submitEncoded(publishesAtOnce:)`` is to submit, or else ``skip()`` to pass over. Other threads may use the run for other things meanwhile, if
+    /// `makeWay` allows for that.
+    package func encode(_ encodeArguments: (ByteWriter) throws -> Void) throws {
+        writer.beginApart(in: encodesFirst ? encoded?.next : nil)
         do {
             try encodeArguments(writer)
         } catch {
@@ -97,10 +84,16 @@ extension TaskRun {
         }
     }
 
-    /// Submits what was encoded, as the next call. Blocks and throws as ``submit(publishesAtOnce:_:)`` does.
-    package func submitEncoded(publishesAtOnce: Bool = true) throws {
+    /// Submits what was encoded, as the next call. What is short waits for some more like it: slots are taken for all of them at once. Blocks and throws as
+    /// ``submit(publishesAtOnce:_:)`` does.
+    package func submitEncoded(publishesAtOnce: Bool) throws {
+        if let encoded, writer.isWriting(in: encoded.next), !writer.retainsObjects {
+            encoded.append(writer.count)
+            return try publishIfDue(atOnce: publishesAtOnce || encoded.isFull, count: encoded.count)
+        }
         let slot: Int
         do {
+            try enterEncoded()
             slot = try takeSlot()
         } catch {
             writer.discard()

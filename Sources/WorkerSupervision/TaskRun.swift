@@ -99,10 +99,12 @@ package final class TaskRun: TaskOwner, @unchecked Sendable {
     package var inFlight: Int { live }
     /// Whether another call may be submitted now.
     @usableFromInline
-    package var hasRoom: Bool { live < window }
+    package var hasRoom: Bool { live + withoutSlot < window }
     /// The number of the next call to be submitted.
     @usableFromInline
-    package var next: Int { newest }
+    package var next: Int { newest + withoutSlot }
+    /// How many calls are encoded that are still to get slots, and numbers, which will be the next ones.
+    private var withoutSlot: Int { encoded?.count ?? 0 }
     /// The number of the first call that workers cannot see yet; that of the next one, if they see all.
     package var published: Int { unpublished }
     /// How many free slots are taken for further calls at a time.
@@ -129,7 +131,7 @@ package final class TaskRun: TaskOwner, @unchecked Sendable {
             return error
         }
         guard isFilled else {
-            try submitEncoded()
+            try submitEncoded(publishesAtOnce: true)
             return nil
         }
         // The slot's record keeps what was encoded.
@@ -181,7 +183,7 @@ package final class TaskRun: TaskOwner, @unchecked Sendable {
     /// Makes workers see all that was submitted.
     @usableFromInline
     package func publish() throws {
-        if let encoded, encoded.count > 0 { try enterEncoded() }
+        try enterEncoded()
         try publishEntered()
     }
 
