@@ -29,9 +29,11 @@ extension PublicInterface {
         }
 
         @Test func manyMapsWhoseResultsUseThePool() throws {
+            // Together they have all of the pool's slots.
             let (threads, inputs) = (32, 64)
-            try withPool(processes: 2) { pool in
-                let done = try SharedValue<Int>(0)
+            let done = try SharedValue<Int>(0)
+            let initializer = WorkerInitializer({ (done: SharedValue<Int>) in Answering.done.withLock { $0 = done } }, done)
+            try withPool(processes: 2, initializer: initializer, configuration: .init(.forkServer) { $0.waiting = .blocking }) { pool in
                 let right = Counter()
                 let all = Meeting(threads)
                 let decoded = (0..<threads).map { _ in Counter() }
@@ -40,17 +42,23 @@ extension PublicInterface {
                         let thread = question / inputs
                         decoded[thread].add(1)
                         // Each has collected what came of all its calls, before any of them goes on.
-                        if decoded[thread].value == 1 { while done.value < threads * inputs { usleep(500) } }
-                        if decoded[thread].value == inputs { all.join() }
+                        if decoded[thread].value == 1 {
+                            while done.value < threads * inputs { usleep(500) }
+                            let workers = { ProcessEntry.descendants().filter { $0.name == "mp-worker" } }
+                            _ = eventually { workers().allSatisfy { $0.state == "S" } }
+                        }
+                        // Before, each could have had the slots of results that are still to be collected.
+                        guard decoded[thread].value == inputs else { return 2 * question }
+                        all.join()
                         return try pool.apply(double, question)
                     }
                 }
                 defer { Answering.answer.withLock { $0 = nil } }
                 onThreads(threads) { thread in
                     let questions = thread * inputs..<(thread + 1) * inputs
-                    let results = try? pool.map(questions.map { Question($0, done) }) { question in
-                        question.done.withLock { $0 += 1 }
-                        return Answering(question.number)
+                    let results = try? pool.map(questions) { question in
+                        Answering.done.withLock { $0 }?.withLock { $0 += 1 }
+                        return Answering(question)
                     }
                     if results?.map(\.answer) == questions.map({ 2 * $0 }) { right.add(1) }
                 }
@@ -215,6 +223,8 @@ struct Asking: Codable, Sendable {
 /// What is decoded as the answer to what was encoded.
 private struct Answering: Codable, Sendable {
     static let answer = Mutex<(@Sendable (Int) throws -> Int)?>(nil)
+    /// In a worker: counts its calls, and those of others.
+    static let done = Mutex<SharedValue<Int>?>(nil)
     let answer: Int
 
     init(_ answer: Int) { self.answer = answer }
@@ -235,12 +245,6 @@ private struct Mixed: Codable, Sendable {
     let number: Int
     let text: String
     let shared: SharedValue<Int>?
-}
-
-private struct Question: Codable, Sendable {
-    let number: Int
-    let done: SharedValue<Int>
-    init(_ number: Int, _ done: SharedValue<Int>) { (self.number, self.done) = (number, done) }
 }
 
 /// Where threads of this process wait until all are there.
