@@ -81,7 +81,9 @@ let package = Package(
         .target(name: "DeathSupport", path: "Tests/DeathSupport", cSettings: strictC),
         .testTarget(
             name: "DeathTests",
-            dependencies: ["DeathSupport", "Multiprocessing", "WorkerSupervision", "SharedState", "BinaryCoding", "SystemLayer"],
+            dependencies: [
+                "DeathSupport", "TestSupport", "Multiprocessing", "WorkerSupervision", "SharedState", "BinaryCoding", "SystemLayer",
+            ],
             swiftSettings: strictSwift),
 
         // Programs that the tests run, for what would end or disturb the tests' own process.

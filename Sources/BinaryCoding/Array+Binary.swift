@@ -24,6 +24,8 @@ extension Array: CompositeEncodable where Element: Encodable {
 }
 
 extension Array: CompositeDecodable where Element: Decodable {
+    static var runsUsersCode: Bool { TypePlan.of(Element.self).pointee.decodingRunsUsersCode }
+
     static func decode<Same>(as type: Same.Type, from slot: Slot, in core: DecodingCore, parent: BinaryDecoder?, key: PathKey) throws
         -> Same
     {

@@ -21,6 +21,8 @@ private func encodeOther<T: Encodable>(_ value: T, plan: Plan, to writer: ByteWr
         if let encoder = plan.pointee.encoder {
             if try encoder.encodeLeaf(value, to: writer) { return }
         }
+        // From here on it may be the user's own code that encodes.
+        writer.makeWayForUsersCode()
         try EncodingCore(writer).encode(value, plan: plan, in: -1, key: .none)
     }
 }
@@ -57,3 +59,7 @@ private func decodeOther<T: Decodable>(_ type: T.Type, plan: Plan, from reader: 
     }
     return value
 }
+
+/// Whether ``decodeBinary(_:from:)`` may run the user's code for this type: an `init(from:)`. Some nanoseconds.
+@usableFromInline
+package func decodingRunsUsersCode<T>(_ type: T.Type) -> Bool { TypePlan.of(type).pointee.decodingRunsUsersCode }

@@ -45,6 +45,17 @@ open class ByteWriter {
         preconditionFailure("a ByteWriter subclass overrides grow(minimumCapacity:)")
     }
 
+    /// Called before the user's code runs in the middle of an encoding: it may take its time, and wait for others. A writer whose memory others wait for moves to
+    /// other memory, as long as nobody waits for that: it returns it, with what was written so far; nil to stay where it is.
+    open func makeWay() -> UnsafeMutableRawBufferPointer? { nil }
+
+    /// See ``makeWay()``.
+    final func makeWayForUsersCode() {
+        guard let memory = makeWay(), let address = memory.baseAddress else { return }
+        start = address
+        room = memory.count
+    }
+
     /// Makes room for `additional` bytes behind those already written, and returns where they begin. Writing there counts only after ``advance(by:)``.
     @inlinable @inline(__always)
     package final func reserve(_ additional: Int) throws -> UnsafeMutableRawPointer {

@@ -14,4 +14,6 @@ protocol CompositeDecodable {
     /// The value in `slot`, as what is `Self`. `parent` is the decoder around it.
     static func decode<Same>(as type: Same.Type, from slot: Slot, in core: DecodingCore, parent: BinaryDecoder?, key: PathKey) throws
         -> Same
+    /// Whether that may run the user's code.
+    static var runsUsersCode: Bool { get }
 }

@@ -29,6 +29,8 @@ extension Dictionary: CompositeEncodable where Key: Encodable, Value: Encodable 
 }
 
 extension Dictionary: CompositeDecodable where Key: Decodable, Value: Decodable {
+    static var runsUsersCode: Bool { true }
+
     static func decode<Same>(as type: Same.Type, from slot: Slot, in core: DecodingCore, parent: BinaryDecoder?, key: PathKey) throws
         -> Same
     {

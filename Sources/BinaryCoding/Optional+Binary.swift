@@ -18,6 +18,8 @@ extension Optional: CompositeEncodable where Wrapped: Encodable {
 }
 
 extension Optional: CompositeDecodable where Wrapped: Decodable {
+    static var runsUsersCode: Bool { TypePlan.of(Wrapped.self).pointee.decodingRunsUsersCode }
+
     static func decode<Same>(as type: Same.Type, from slot: Slot, in core: DecodingCore, parent: BinaryDecoder?, key: PathKey) throws
         -> Same
     {

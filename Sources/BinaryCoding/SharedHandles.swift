@@ -46,6 +46,8 @@ enum HandleEncoding<Object: SharedHandleObject>: CompositeEncodable {
 
 /// Finds objects of type `Object` by their handles.
 enum HandleDecoding<Object: SharedHandleDecodable>: CompositeDecodable {
+    static var runsUsersCode: Bool { false }
+
     static func decode<Same>(as type: Same.Type, from slot: Slot, in core: DecodingCore, parent: BinaryDecoder?, key: PathKey) throws
         -> Same
     {

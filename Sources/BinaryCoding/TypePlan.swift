@@ -38,6 +38,15 @@ struct TypePlan {
 typealias Plan = UnsafePointer<TypePlan>
 
 extension TypePlan {
+    /// Whether a value may be made by the user's code, and not by this module's alone.
+    var decodingRunsUsersCode: Bool {
+        switch decoding {
+        case .raw, .string: false
+        case .composite: decoder?.runsUsersCode ?? true
+        case .codable: true
+        }
+    }
+
     /// The plan of `type`. A few nanoseconds after the first time.
     @inline(__always)
     static func of<T>(_ type: T.Type) -> Plan {

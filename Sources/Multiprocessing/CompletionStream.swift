@@ -4,11 +4,11 @@ import WorkerSupervision
 
 /// Takes inputs, submits them, and gives the futures in the order in which they end.
 final class CompletionStream<R: Sendable>: @unchecked Sendable {
-    // Unchecked: `lock` guards everything that changes. `pullLock` is held while an input is taken and submitted, which may run the user's code and block.
+    // Unchecked: `lock` guards everything that changes. Inputs are taken and submitted in `turn`: that may run the user's code, and block.
     typealias Element = (index: Int, future: Future<R>)
 
     private let lock = HostLock()
-    private let pullLock = HostLock()
+    private let turn = Turn()
     /// Whether what was submitted for it is of no use to others.
     private let cancelsRest: Bool
     private let buffer: Int
@@ -16,7 +16,7 @@ final class CompletionStream<R: Sendable>: @unchecked Sendable {
     private var nextIndex = 0
     /// Submitted and not given out.
     private var waiting: [Int: Future<R>] = [:]
-    private var ended: [Int] = []
+    private var ended = IndexQueue()
     /// Counts what those who wait wait for.
     private let changes: FutexWord = .makeFutexWord()
     private var sleepers: [@Sendable () -> Void] = []
@@ -34,20 +34,23 @@ final class CompletionStream<R: Sendable>: @unchecked Sendable {
         changes.deallocate()
     }
 
-    /// Takes inputs while there is room, one at a time.
+    /// Takes inputs while there is room, one at a time, unless another thread is at that.
     private func refill() {
-        pullLock.withLock {
-            while lock.withLock({ waiting.count < buffer && pull != nil }) {
-                guard let future = pull?() else {
-                    lock.withLock { pull = nil }
-                    notify()
-                    return
+        turn.take {
+            // Only in the turn is it called; others may let go of it meanwhile.
+            while let pull = lock.withLock({ waiting.count < buffer ? self.pull : nil }) {
+                guard let future = pull() else {
+                    lock.withLock { self.pull = nil }
+                    return notify()
                 }
-                let index = lock.withLock {
+                let index: Int? = lock.withLock {
+                    if self.pull == nil { return nil }
                     defer { nextIndex += 1 }
                     waiting[nextIndex] = future
                     return nextIndex
                 }
+                // The rest has been given up while this one was submitted.
+                guard let index else { return future.cancelIfPending() }
                 future.whenComplete { [weak self] _ in self?.hasEnded(index) }
             }
         }
@@ -76,12 +79,14 @@ final class CompletionStream<R: Sendable>: @unchecked Sendable {
 
     private func takeNext() -> Next {
         lock.withLock {
-            guard !ended.isEmpty else { return waiting.isEmpty && pull == nil ? .end : .wait }
-            let index = ended.removeFirst()
+            guard let index = ended.popFirst() else { return waiting.isEmpty && pull == nil ? .end : .wait }
             guard let future = waiting.removeValue(forKey: index) else { preconditionFailure("a future that ended twice") }
             return .element((index, future))
         }
     }
+
+    /// Whether the calling thread is taking an input this moment, for which it wants a result, while there is none to come.
+    private var isWaitingForItself: Bool { turn.isMine && lock.withLock { waiting.isEmpty } }
 
     /// The next future, which has ended. Blocks.
     /// - Returns: nil at the end.
@@ -95,6 +100,7 @@ final class CompletionStream<R: Sendable>: @unchecked Sendable {
                 return element
             case .end: return nil
             case .wait:
+                if isWaitingForItself { throw Turn.waitsForItself }
                 if !changes.wait(while: seen, until: deadline) {
                     throw TaskTimeout("There was no further result in time. The work goes on.")
                 }
@@ -111,6 +117,7 @@ final class CompletionStream<R: Sendable>: @unchecked Sendable {
                 return element
             case .end: return nil
             case .wait:
+                if isWaitingForItself { throw Turn.waitsForItself }
                 try await suspend(until: deadline) { resume in
                     let isThere = lock.withLock {
                         if !ended.isEmpty || (waiting.isEmpty && pull == nil) { return true }
@@ -142,6 +149,29 @@ final class CompletionStream<R: Sendable>: @unchecked Sendable {
         }
         let isCancelled = Task.isCancelled
         for future in rest { if isCancelled { future.cancel() } else { future.cancelIfPending() } }
+    }
+}
+
+/// Indices, of which the oldest comes out first. Each move takes constant time, on the average.
+private struct IndexQueue {
+    private var indices: [Int] = []
+    private var taken = 0
+
+    var isEmpty: Bool { taken == indices.count }
+
+    mutating func append(_ index: Int) { indices.append(index) }
+
+    mutating func popFirst() -> Int? {
+        guard !isEmpty else { return nil }
+        defer {
+            taken += 1
+            // So seldom that each of those that move up then has one that was taken to pay for it.
+            if 2 * taken >= indices.count {
+                indices.removeSubrange(..<taken)
+                taken = 0
+            }
+        }
+        return indices[taken]
     }
 }
 

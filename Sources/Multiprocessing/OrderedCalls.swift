@@ -10,6 +10,8 @@ final class OrderedCalls: @unchecked Sendable {
     private let lock = HostLock()
     private let run: TaskRun
     private let buffer: Int
+    /// Whether results are decoded by the user's code, which may need a slot.
+    private let decodingRunsUsersCode: Bool
     /// Which call's outcome is given out next.
     private var next = 0
     private var isAtEnd = false
@@ -22,12 +24,14 @@ final class OrderedCalls: @unchecked Sendable {
     private static let manyConsumers = 64
 
     /// - Parameter isPrompt: inputs come at once, so that workers lose nothing while several are collected.
-    init(_ invocation: some HostInvocation, buffer: Int, isPrompt: Bool, in pool: WorkerPool) throws {
+    init(_ invocation: some HostInvocation, buffer: Int, isPrompt: Bool, decodingRunsUsersCode: Bool, in pool: WorkerPool) throws {
         // Calls that consumers wait for are in flight beside those that the buffer counts.
         run = try TaskRun(invocation, window: min(buffer, .max - Self.manyConsumers) + Self.manyConsumers, in: pool)
         self.buffer = buffer
+        self.decodingRunsUsersCode = decodingRunsUsersCode
         // While an input is waited for, others must not wait for slots that hold nothing.
         run.slotsAtOnce = isPrompt ? min(buffer, run.slotsAtOnce) : 1
+        run.makeWay = { [unowned self] in lock.withLock { run.giveWay() } }
     }
 
     // A result that was waited for in vain is still to come about: it may be wanted for what it does.
@@ -61,11 +65,18 @@ final class OrderedCalls: @unchecked Sendable {
         if run.slotsAtOnce == 1 { run.returnSlots() }
     }
 
-    /// Submits the next call. Blocks as the pool's `submit` does.
+    /// Submits the next call. Blocks as the pool's `submit` does. One thread at a time, which may take outcomes while it encodes, as others may.
     func submit(publishesAtOnce: Bool, _ encodeArguments: (ByteWriter) throws -> Void) {
+        var failure: (any Error)?
+        do { try run.encode(encodeArguments) } catch { failure = error }
         lock.withLock {
             do {
-                if let error = try run.submit(publishesAtOnce: publishesAtOnce, encodeArguments) { failures[run.next - 1] = error }
+                if let failure {
+                    try run.skip()
+                    failures[run.next - 1] = failure
+                } else {
+                    try run.submitEncoded(publishesAtOnce: publishesAtOnce)
+                }
             } catch {
                 refuse(error)
             }
@@ -108,17 +119,23 @@ final class OrderedCalls: @unchecked Sendable {
         let isLow: Bool
     }
 
+    /// Whether there is a call that can be claimed, or never will be.
+    var hasNext: Bool { lock.withLock { isAtEnd || isNextThere } }
+
+    /// Under the lock.
+    private var isNextThere: Bool { next < run.published || failures[next] != nil }
+
     /// Claims the next call, and looks what has become of it so far.
     func takeNext() -> Found {
         lock.withLock {
-            guard next < run.published || failures[next] != nil else {
+            guard isNextThere else {
                 return Found(number: next, step: isAtEnd ? .end : .takeInputs, isLow: false)
             }
             next += 1
             let step = look(next - 1)
             let isLow = isLow
             // Nobody knows when the next result will be asked for: until then the slot is others', and a pool that is closed must not wait for it.
-            if !isLow { run.returnSlots() }
+            if !isLow || decodingRunsUsersCode { run.returnSlots() }
             return Found(number: next - 1, step: step, isLow: isLow)
         }
     }

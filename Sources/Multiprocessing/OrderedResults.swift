@@ -5,38 +5,43 @@ import WorkerSupervision
 
 /// Calls of one function, submitted as their results are taken, which are given out in the order of the inputs.
 final class OrderedResults<R: Sendable>: @unchecked Sendable {
-    // Unchecked: `pullLock` guards `pull`: taking an input runs the user's code, and may block.
+    // Unchecked: `pull` is used in `turn` only: taking an input, and encoding it, runs the user's code, and may block.
     private let calls: OrderedCalls
     private let decode: @Sendable (inout ByteReader) throws -> R
-    private let pullLock = HostLock()
+    private let turn = Turn()
     /// Takes an input and submits it; false at the end.
     private var pull: ((OrderedCalls) -> Bool)?
 
     init<A>(
         _ inputs: some Sequence<A>, buffer: Int, _ invocation: some HostInvocation, in pool: WorkerPool,
-        encode: @escaping @Sendable (A, ByteWriter) throws -> Void, decode: @escaping @Sendable (inout ByteReader) throws -> R
+        decodingRunsUsersCode: Bool, encode: @escaping @Sendable (A, ByteWriter) throws -> Void,
+        decode: @escaping @Sendable (inout ByteReader) throws -> R
     ) throws {
         // Workers may lose time while several inputs are collected that do not come at once.
         let publishesAtOnce = !pool.isPrompt(inputs)
-        calls = try OrderedCalls(invocation, buffer: buffer, isPrompt: !publishesAtOnce, in: pool)
+        calls = try OrderedCalls(
+            invocation, buffer: buffer, isPrompt: !publishesAtOnce, decodingRunsUsersCode: decodingRunsUsersCode, in: pool)
         self.decode = decode
         var iterator = inputs.makeIterator()
-        pull = { calls in
+        pull = { [turn] calls in
             guard let input = iterator.next() else { return false }
-            calls.submit(publishesAtOnce: publishesAtOnce) { try encode(input, $0) }
+            calls.submit(publishesAtOnce: publishesAtOnce || turn.isAwaited) { try encode(input, $0) }
             return true
         }
         refill()
     }
 
     /// Takes inputs while there is room, one at a time.
-    private func refill() {
-        pullLock.withLock {
+    /// - Returns: false when another thread is at that, who will see to it.
+    @discardableResult
+    private func refill() -> Bool {
+        turn.take {
             while let pull, calls.wantsInput {
                 if !pull(calls) {
                     calls.end()
                     self.pull = nil
                 }
+                turn.tell()
             }
             calls.pause()
         }
@@ -46,7 +51,9 @@ final class OrderedResults<R: Sendable>: @unchecked Sendable {
         while true {
             let found = calls.takeNext()
             guard case .takeInputs = found.step else { return found }
-            refill()
+            if refill() { continue }
+            if turn.isMine { return OrderedCalls.Found(number: found.number, step: .outcome(.failure(Turn.waitsForItself)), isLow: false) }
+            turn.wait { calls.hasNext }
         }
     }
 

@@ -1,3 +1,4 @@
+import BinaryCoding
 import SystemLayer
 import WorkTransfer
 import WorkerSupervision
@@ -22,6 +23,7 @@ public struct Results<R: Sendable>: Sendable {
             return .inInputOrder(
                 try OrderedResults(
                     inputs, buffer: buffer, UnaryInvocation(function), in: pool,
+                    decodingRunsUsersCode: decodingRunsUsersCode(R.self),
                     encode: { try UnaryInvocation<A, R>.encodeArguments($0, to: $1) },
                     decode: { try UnaryInvocation<A, R>.decodeOutput(from: &$0) }))
         }

@@ -24,7 +24,7 @@ extension WorkerPool {
     func mapAll<A: Codable & Sendable, R: Codable & Sendable>(
         _ inputs: some Sequence<A>, _ function: @escaping @Sendable (A) throws -> R
     ) throws -> [R] {
-        try mapAll(inputs, makeRun(function)) { input, writer in
+        try mapAll(inputs, makeRun(function), decodingRunsUsersCode: decodingRunsUsersCode(R.self)) { input, writer in
             try UnaryInvocation<A, R>.encodeArguments(input, to: writer)
         } decode: { reader in
             try UnaryInvocation<A, R>.decodeOutput(from: &reader)
@@ -58,7 +58,8 @@ extension WorkerPool {
 
     @inlinable
     func mapAll<A, R>(
-        _ inputs: some Sequence<A>, _ run: TaskRun, encode: (A, ByteWriter) throws -> Void, decode: (inout ByteReader) throws -> R
+        _ inputs: some Sequence<A>, _ run: TaskRun, decodingRunsUsersCode: Bool = false, encode: (A, ByteWriter) throws -> Void,
+        decode: (inout ByteReader) throws -> R
     ) throws -> [R] {
         defer { run.returnSlots() }
         let results = MappedResults<R>(reserving: inputs.underestimatedCount)
@@ -95,6 +96,8 @@ extension WorkerPool {
             var collected = 0
             while collected < 128, let finished = run.nextFinished() {
                 collected += 1
+                // It may need a slot, or wait for who does.
+                if decodingRunsUsersCode { run.returnSlots() }
                 do {
                     if finished.hasOutcome {
                         results.set(finished.number, try run.takeOutcome().decoded(decode))

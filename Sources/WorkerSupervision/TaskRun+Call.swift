@@ -35,6 +35,7 @@ extension TaskRun {
             self.function = function
             patience = Self.firstPatience
         }
+        encodesFirst = false
         do {
             if let error = try submit(publishesAtOnce: true, encodeArguments) { throw error }
         } catch {

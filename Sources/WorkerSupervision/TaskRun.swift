@@ -12,7 +12,13 @@ package final class TaskRun: @unchecked Sendable {
     // Unchecked: everything is the using thread's, but for `strays` and `listeners`, which `lock` guards.
     let pool: WorkerPool
     @exclusivity(unchecked) var function: FunctionPlace
-    private let writer: SlotByteWriter
+    let writer: SlotByteWriter
+    /// Whether arguments are encoded before slots are taken for them; see ``giveWay()``.
+    @exclusivity(unchecked) var encodesFirst = false
+    /// What has been encoded, and has neither slot nor number yet.
+    @exclusivity(unchecked) var encoded: EncodedCalls?
+    /// Called before the user's code encodes, in the place of ``giveWay()``, where that needs a lock.
+    package var makeWay: (() -> Void)?
 
     /// Calls that have not been given out, at their number modulo the array's size: those from `oldest` to `newest`.
     let entries: UnsafeMutablePointer<Entry>
@@ -80,6 +86,8 @@ package final class TaskRun: @unchecked Sendable {
         entries.initialize(repeating: Entry(), count: size)
         mask = size - 1
         scratch = .allocate(byteCount: PoolBlock.mediumBytes, alignment: 16)
+        super.init()
+        writer.whenLeaving = { [unowned self] in leave($0) }
     }
 
     deinit {
@@ -96,10 +104,12 @@ package final class TaskRun: @unchecked Sendable {
     package var inFlight: Int { live }
     /// Whether another call may be submitted now.
     @usableFromInline
-    package var hasRoom: Bool { live < window }
+    package var hasRoom: Bool { live + withoutSlot < window }
     /// The number of the next call to be submitted.
     @usableFromInline
-    package var next: Int { newest }
+    package var next: Int { newest + withoutSlot }
+    /// How many calls are encoded that are still to get slots, and numbers, which will be the next ones.
+    private var withoutSlot: Int { encoded?.count ?? 0 }
     /// The number of the first call that workers cannot see yet; that of the next one, if they see all.
     package var published: Int { unpublished }
     /// How many free slots are taken for further calls at a time.
@@ -114,33 +124,53 @@ package final class TaskRun: @unchecked Sendable {
     /// - Throws: what keeps the pool from taking work. There is no call then.
     @usableFromInline
     package func submit(publishesAtOnce: Bool, _ encodeArguments: (ByteWriter) throws -> Void) throws -> (any Error)? {
+        if encodesFirst { return try submitEncoding(publishesAtOnce: publishesAtOnce, encodeArguments) }
         let slot = try takeSlot()
+        let isFilled: Bool
         do {
-            try pool.fill(slot, function, writer, encodeArguments)
-            // The slot's record keeps what was encoded.
-            if writer.retainsObjects { writer.forget() }
+            isFilled = try pool.fill(slot, function, writer, encodeArguments)
         } catch {
             if writer.retainsObjects { writer.forget() }
-            free.append(Int32(slot))
-            // It has a number all the same, and counts as given out.
-            try publish()
-            makePlace()
-            entries[newest & mask] = Entry()
-            newest += 1
-            unpublished += 1
+            if !writer.isApart { free.append(Int32(slot)) }
+            try skip()
             return error
         }
+        guard isFilled else {
+            try submitEncoded(publishesAtOnce: true)
+            return nil
+        }
+        // The slot's record keeps what was encoded.
+        if writer.retainsObjects { writer.forget() }
+        enter(slot)
+        try publishIfDue(atOnce: publishesAtOnce)
+        return nil
+    }
+
+    /// Publishes what was submitted, if there is enough of it.
+    @inline(__always)
+    func publishIfDue(atOnce: Bool, count: Int? = nil) throws {
+        guard atOnce || count ?? (newest - unpublished) >= publishAt else { return }
+        publishAt = min(Self.mostAtOnce, 2 * publishAt)
+        try publish()
+    }
+
+    /// Makes a filled slot the next call.
+    @inline(__always)
+    func enter(_ slot: Int) {
         makePlace()
         pool.records[slot].tag = newest
         entries[newest & mask] = Entry(slot: Int32(slot), use: 0)
         newest += 1
         live += 1
-        let pending = newest - unpublished
-        if publishesAtOnce || pending >= publishAt {
-            publishAt = min(Self.mostAtOnce, 2 * publishAt)
-            try publish()
-        }
-        return nil
+    }
+
+    /// Gives a number to a call that cannot be encoded: it counts as given out.
+    package func skip() throws {
+        try publish()
+        makePlace()
+        entries[newest & mask] = Entry()
+        newest += 1
+        unpublished += 1
     }
 
     /// Sees to it that the place of the next call is nobody's: inputs that cannot be encoded take up numbers without being in flight, so that the calls in flight
@@ -158,6 +188,12 @@ package final class TaskRun: @unchecked Sendable {
     /// Makes workers see all that was submitted.
     @usableFromInline
     package func publish() throws {
+        try enterEncoded()
+        try publishEntered()
+    }
+
+    /// Makes workers see all that has a slot.
+    func publishEntered() throws {
         while unpublished < newest {
             let count = newest - unpublished
             let block = pool.block
@@ -185,6 +221,7 @@ package final class TaskRun: @unchecked Sendable {
     /// Takes back what was submitted and not published, when it cannot be.
     @usableFromInline
     package func withdraw() {
+        encoded?.count = 0
         while newest > unpublished {
             newest -= 1
             live -= 1
@@ -194,7 +231,7 @@ package final class TaskRun: @unchecked Sendable {
         }
     }
 
-    private func takeSlot() throws -> Int {
+    func takeSlot() throws -> Int {
         if let slot = free.popLast() { return Int(slot) }
         while true {
             let wanted = max(1, min(slotsAtOnce, window - live))
@@ -206,7 +243,7 @@ package final class TaskRun: @unchecked Sendable {
                 }
             }
             if let slot = free.popLast() { return Int(slot) }
-            try publish()
+            try publishEntered()
             pool.waitForFreeSlot()
         }
     }

@@ -91,7 +91,7 @@ package final class WorkerPool: @unchecked Sendable {
         self.arena = arena
         host = CurrentProcess.identity(in: arena)
         self.configuration = configuration
-        self.initializer = initializer
+        self.initializer = try initializer?.encoded()
         name = "mp-pool"
 
         var slots = PoolBlock.leastSlots
@@ -161,13 +161,16 @@ package final class WorkerPool: @unchecked Sendable {
         do {
             try checkHost()
             let function = try FunctionCatalog.entry(for: key, in: arena) { invocation().invocation }
-            let writer = spareWriter.take() ?? SlotByteWriter(in: arena)
+            let writer = spareWriter.take() ?? makeWriter()
             defer { giveBack(writer) }
-            let slot = try writer.takeSlot() ?? takeSlot()
+            var slot = try writer.takeSlot() ?? takeSlot()
             do {
-                try fill(slot, FunctionPlace(function), writer, encodeArguments)
+                if try !fill(slot, FunctionPlace(function), writer, encodeArguments) {
+                    slot = try takeSlot()
+                    put(FunctionPlace(function), writer, in: slot)
+                }
             } catch {
-                returnSlot(slot)
+                if writer.isApart { writer.discard() } else { returnSlot(slot) }
                 throw error
             }
             records[slot].task = .passUnretained(task)
@@ -185,20 +188,42 @@ package final class WorkerPool: @unchecked Sendable {
         if let other = spareWriter.give(writer), let slot = other.takeSlot() { returnSlot(slot) }
     }
 
+    private func makeWriter() -> SlotByteWriter {
+        let writer = SlotByteWriter(in: arena)
+        writer.whenLeaving = { [unowned self] slot in if slot >= 0 { returnSlot(slot) } }
+        return writer
+    }
+
     /// Puts a function and its arguments into a slot that is the caller's.
+    /// - Returns: false when the writer has left the slot, as the user's code was to run: then another slot has to be found for what it holds.
     @inline(__always)
-    func fill(_ slot: Int, _ function: FunctionPlace, _ writer: SlotByteWriter, _ encodeArguments: (ByteWriter) throws -> Void) throws {
-        let arguments = block.argumentsParts
-        writer.begin(arguments, slot, of: block)
+    func fill(
+        _ slot: Int, _ function: FunctionPlace, _ writer: SlotByteWriter, _ encodeArguments: (ByteWriter) throws -> Void
+    ) throws -> Bool {
+        writer.begin(block.argumentsParts, slot, of: block)
         do {
             try encodeArguments(writer)
         } catch {
             writer.discard()
             throw error
         }
-        writer.end(arguments, slot, of: block)
+        if writer.isApart { return false }
+        put(function, writer, in: slot)
+        return true
+    }
+
+    /// Puts a function and the arguments that `writer` holds into a slot that is the caller's.
+    @inline(__always)
+    func put(_ function: FunctionPlace, _ writer: SlotByteWriter, in slot: Int) {
+        writer.end(block.argumentsParts, slot, of: block)
         // What was there before is gone, but for its room.
         if writer.retainsObjects { writer.exchangeRetained(with: &records[slot].retained) }
+        set(function, in: slot)
+    }
+
+    /// Says what is to be done with the arguments in a slot that is the caller's.
+    @inline(__always)
+    func set(_ function: FunctionPlace, in slot: Int) {
         block.setFunction(function, slot)
         if configuration.taskTimeout != nil { block.claimedAt(slot).pointee.store(0, ordering: .relaxed) }
     }

@@ -147,6 +147,43 @@ extension PublicInterface {
             }
         }
 
+        /// Calls that come singly, from a thread each or all from one, are taken singly: of a pair, neither lies behind the other that waits for it.
+        @Test(arguments: [true, false]) func singleCallsMayWaitForEachOther(waits: Bool) throws {
+            // A thread that waits for a call does nothing else.
+            try withPool(processes: 2, configuration: .init(.forkServer) { $0.waiting = .blocking }) { pool in
+                let (begun, release) = (try SharedValue<Int>(0), try SharedValue<Int>(0))
+                let busy = (0..<2).map { _ in pool.applyAsync(beginAndWait, begun, release) }
+                try #require(eventually { begun.value == 2 })
+                let pairs = try (0..<12).map { _ in try SharedValue<Int>(0) }
+                let calls = pairs.flatMap { [$0, $0] }
+                if waits {
+                    let submitted = Counter()
+                    let right = Counter()
+                    onThreads(calls.count + 1) { index in
+                        guard index < calls.count else {
+                            while submitted.value < calls.count { usleep(500) }
+                            return release.value = 1
+                        }
+                        while submitted.value < index { usleep(500) }
+                        // One after the other: the next thread goes on when this one sleeps.
+                        let thread = threadFolder()
+                        let watcher = OwnThread {
+                            _ = eventually { isAsleep(thread) }
+                            submitted.add(1)
+                        }
+                        if (try? pool.apply(meet, calls[index])) == 2 { right.add(1) }
+                        watcher.join()
+                    }
+                    #expect(right.value == calls.count)
+                } else {
+                    let futures = calls.map { pool.applyAsync(meet, $0) }
+                    release.value = 1
+                    for future in futures { try #expect(future.get() == 2) }
+                }
+                for future in busy { try #expect(future.get() == 1) }
+            }
+        }
+
         @Test(arguments: [false, true]) func poolThatEndsDuringAMap(terminates: Bool) throws {
             let begun = try SharedValue<Int>(0)
             let pool = try Pool(processes: 2)
@@ -180,6 +217,13 @@ extension PublicInterface {
 }
 
 @Sendable private func makeShared(_ n: Int) throws -> SharedValue<Int> { try SharedValue(n) }
+
+/// Waits until two have come.
+@Sendable private func meet(_ count: SharedValue<Int>) -> Int {
+    count.withLock { $0 += 1 }
+    while count.value < 2 { usleep(500) }
+    return count.value
+}
 
 private struct NoEncoding: Error {}
 
@@ -234,19 +278,4 @@ private struct Gated: Codable, Sendable {
 @Sendable private func passGate(_ gated: Gated) -> Int {
     while gated.number > 0, gated.gate.value == 0 { sched_yield() }
     return gated.number
-}
-
-/// What is encoded as the answer to a question that is only asked then.
-private struct Asking: Codable, Sendable {
-    let answer: Int
-    private let ask: (@Sendable () throws -> Int)?
-
-    init(_ ask: @escaping @Sendable () throws -> Int) { (answer, self.ask) = (0, ask) }
-
-    init(from decoder: any Decoder) throws { (answer, ask) = (try decoder.singleValueContainer().decode(Int.self), nil) }
-
-    func encode(to encoder: any Encoder) throws {
-        var container = encoder.singleValueContainer()
-        try container.encode(ask?() ?? answer)
-    }
 }

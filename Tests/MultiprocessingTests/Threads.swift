@@ -1,11 +1,20 @@
 import Glibc
 import Synchronization
+import TestSupport
 
 /// Runs `body` on `count` threads of its own at once, and returns when all have ended.
 func onThreads(_ count: Int, _ body: @escaping @Sendable (Int) -> Void) {
-    let threads = (0..<count).map { index in
+    let threads = (0..<count).map { index in OwnThread { body(index) } }
+    for thread in threads { thread.join() }
+}
+
+/// A thread of its own for `body`, to be waited for once.
+struct OwnThread {
+    private let thread: pthread_t
+
+    init(_ body: @escaping @Sendable () -> Void) {
         var thread = pthread_t()
-        let context = Unmanaged.passRetained(ThreadBody { body(index) })
+        let context = Unmanaged.passRetained(ThreadBody(body))
         let error = pthread_create(
             &thread, nil,
             { context in
@@ -13,9 +22,19 @@ func onThreads(_ count: Int, _ body: @escaping @Sendable (Int) -> Void) {
                 return nil
             }, context.toOpaque())
         precondition(error == 0, "no more threads")
-        return thread
+        self.thread = thread
     }
-    for thread in threads { pthread_join(thread, nil) }
+
+    func join() { pthread_join(thread, nil) }
+}
+
+/// The calling thread's folder in /proc.
+func threadFolder() -> String { "/proc/" + (linkTarget("/proc/thread-self") ?? "") }
+
+/// Whether a thread waits for something.
+func isAsleep(_ folder: String) -> Bool {
+    guard let text = readAll(folder + "/stat"), let end = text.lastIndex(of: ")") else { return false }
+    return text[end...].dropFirst(2).first == "S"
 }
 
 private final class ThreadBody: Sendable {

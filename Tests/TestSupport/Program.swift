@@ -1,15 +1,43 @@
 import Glibc
 
-/// A program of this package that a test runs: for what would end or disturb the test's own process.
+/// A program of this package that a test runs, or this one anew: for what would end or disturb the test's own process, or needs one that has done nothing yet.
 package final class Program: @unchecked Sendable {
     // Unchecked: used by one thread at a time.
     package let pid: Int32
     private let output: UnsafeMutablePointer<FILE>
     private let marker: String
+    private let hasGroup: Bool
     private var ending: Int32?
 
-    /// Starts the program `name`, which lies beside the test bundle, in a process group of its own.
-    package init(_ name: String, _ arguments: String..., environment: [String: String] = [:]) throws {
+    /// Starts the program `name`, which lies beside the test bundle, in a process group of its own, and with little of this one's environment.
+    package convenience init(_ name: String, _ arguments: String..., environment: [String: String] = [:]) throws {
+        var variables = environment.map { "\($0)=\($1)" }
+        for name in ["PATH", "HOME", "LD_LIBRARY_PATH"] {
+            if let value = getenv(name) { variables.append("\(name)=\(String(cString: value))") }
+        }
+        variables.append("SWIFT_BACKTRACE=enable=no")
+        let path = Self.path(of: name)
+        // Programs that are made to crash say so at length.
+        try self.init(path: path, [path] + arguments, variables, hasGroup: true, errors: "/dev/null")
+    }
+
+    /// Starts this test program anew, with this one's environment and `variable`, to run the test `filter` alone. What it prints to either stream is its output.
+    package convenience init(anewFor filter: String, variable: String) throws {
+        var variables = [variable]
+        var entry = environ
+        while let pointer = entry.pointee {
+            variables.append(String(cString: pointer))
+            entry += 1
+        }
+        let arguments = ["tests-anew", "--testing-library", "swift-testing", "--filter", filter]
+        try self.init(path: "/proc/self/exe", arguments, variables, hasGroup: false, errors: nil)
+    }
+
+    /// - Parameters:
+    ///   - hasGroup: whether it is the first in a process group of its own.
+    ///   - errors: the file that its second stream goes to; nil: to where the first goes.
+    private init(path: String, _ words: [String], _ variables: [String], hasGroup: Bool, errors: String?) throws {
+        self.hasGroup = hasGroup
         marker = "MP_TEST_PROGRAM=\(getpid())-\(UInt64.random(in: 0 ... .max))"
         var ends: [Int32] = [0, 0]
         guard pipe(&ends) == 0, let stream = fdopen(ends[0], "r") else { throw ProgramError(text: "no pipe") }
@@ -19,28 +47,29 @@ package final class Program: @unchecked Sendable {
         var actions = posix_spawn_file_actions_t()
         posix_spawn_file_actions_init(&actions)
         posix_spawn_file_actions_adddup2(&actions, ends[1], 1)
-        // Programs that are made to crash say so at length.
-        posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0)
+        if let errors {
+            posix_spawn_file_actions_addopen(&actions, 2, errors, O_WRONLY, 0)
+        } else {
+            posix_spawn_file_actions_adddup2(&actions, 1, 2)
+        }
         var attributes = posix_spawnattr_t()
         posix_spawnattr_init(&attributes)
         posix_spawnattr_setpgroup(&attributes, 0)
-        var noSignals = sigset_t()
-        sigemptyset(&noSignals)
-        posix_spawnattr_setsigmask(&attributes, &noSignals)
-        posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK))
+        var signals = sigset_t()
+        sigemptyset(&signals)
+        posix_spawnattr_setsigmask(&attributes, &signals)
+        // Tests that run in the background of a shell were told to ignore Ctrl-C, and this is inherited.
+        for signal in [SIGINT, SIGQUIT, SIGHUP, SIGTERM] { sigaddset(&signals, signal) }
+        posix_spawnattr_setsigdefault(&attributes, &signals)
+        let group = hasGroup ? POSIX_SPAWN_SETPGROUP : 0
+        posix_spawnattr_setflags(&attributes, Int16(group | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF))
         defer {
             posix_spawn_file_actions_destroy(&actions)
             posix_spawnattr_destroy(&attributes)
             close(ends[1])
         }
-        var variables = [marker] + environment.map { "\($0)=\($1)" }
-        for name in ["PATH", "HOME", "LD_LIBRARY_PATH"] {
-            if let value = getenv(name) { variables.append("\(name)=\(String(cString: value))") }
-        }
-        variables.append("SWIFT_BACKTRACE=enable=no")
-        let path = Self.path(of: name)
-        let words = ([path] + arguments).map { strdup($0) } + [nil]
-        let environment = variables.map { strdup($0) } + [nil]
+        let words = words.map { strdup($0) } + [nil]
+        let environment = ([marker] + variables).map { strdup($0) } + [nil]
         defer { for word in words + environment { free(word) } }
         var pid: pid_t = 0
         let error = posix_spawn(&pid, path, &actions, &attributes, words, environment)
@@ -49,7 +78,8 @@ package final class Program: @unchecked Sendable {
     }
 
     deinit {
-        kill(-pid, SIGKILL)
+        // Once it has been waited for, its number may be another's; that of its group is not while one of the group lives.
+        if hasGroup { kill(-pid, SIGKILL) } else if ending == nil { kill(pid, SIGKILL) }
         _ = wait()
         fclose(output)
     }

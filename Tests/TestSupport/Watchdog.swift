@@ -72,14 +72,27 @@ private func giveUp(_ name: String, _ seconds: Int) -> Never {
     abort()
 }
 
-/// Has the debugger, where there is one, print every thread's stack.
+/// Has a debugger, where there is one that works, print every thread's stack: of this process, and of its descendants.
 private func printStacks() {
+    for process in [getpid()] + ProcessEntry.descendants().map(\.pid) {
+        print("stacks of process \(process):")
+        fflush(nil)
+        let isPrinted =
+            run("lldb", "--batch", "-p", "\(process)", "-o", "bt all", "-o", "detach")
+            || run("gdb", "--batch", "-p", "\(process)", "-ex", "thread apply all bt")
+        if !isPrinted { return }
+    }
+}
+
+/// Runs a program, and waits for its end. Returns whether it did what it was to do.
+private func run(_ arguments: String...) -> Bool {
     var pid: pid_t = 0
-    let arguments: [String] = ["lldb", "--batch", "-p", "\(getpid())", "-o", "bt all", "-o", "detach"]
     let words = arguments.map { strdup($0) } + [nil]
     defer { for word in words { free(word) } }
-    guard posix_spawnp(&pid, "lldb", nil, nil, words, environ) == 0 else { return }
+    guard posix_spawnp(&pid, arguments[0], nil, nil, words, environ) == 0 else { return false }
     // A debugger that hangs must not keep what hangs alive.
-    _ = eventually(within: .seconds(90)) { waitpid(pid, nil, WNOHANG) != 0 }
-    kill(pid, SIGKILL)
+    var status: Int32 = 0
+    let hasEnded = eventually(within: .seconds(90)) { waitpid(pid, &status, WNOHANG) != 0 }
+    if !hasEnded { kill(pid, SIGKILL) }
+    return hasEnded && status == 0
 }

@@ -1,5 +1,6 @@
 import BinaryCoding
 import Glibc
+import TestSupport
 import WorkTransfer
 
 /// A second process of this very test program, started by exec, so that its images lie elsewhere: it runs invocations that it knows only from their bytes.
@@ -108,28 +109,12 @@ enum SecondProcess {
     }
 
     private static func spawn(work: String) throws {
-        let arguments = ["transfer-worker", "--testing-library", "swift-testing", "--filter", "WorkerEntryTests"]
-        var argv = arguments.map { strdup($0) } + [nil]
-        var environment = [strdup("\(variable)=\(work)")]
-        var entry = environ
-        while let pointer = entry.pointee {
-            environment.append(strdup(pointer))
-            entry += 1
+        let program = try Program(anewFor: "WorkerEntryTests", variable: "\(variable)=\(work)")
+        let lines = program.readRest()
+        let code = program.wait()
+        guard code == 0 else {
+            throw Failure(description: "the second process ended with \(code):\n\(lines.joined(separator: "\n"))")
         }
-        environment.append(nil)
-        defer { (argv + environment).forEach { free($0) } }
-        var actions = posix_spawn_file_actions_t()
-        posix_spawn_file_actions_init(&actions)
-        defer { posix_spawn_file_actions_destroy(&actions) }
-        posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0)
-        var pid: pid_t = 0
-        let result = posix_spawn(&pid, "/proc/self/exe", &actions, nil, &argv, &environment)
-        guard result == 0 else { throw Failure(description: "posix_spawn: errno \(result)") }
-        var status: Int32 = 0
-        while waitpid(pid, &status, 0) < 0 {
-            guard errno == EINTR else { throw Failure(description: "waitpid: errno \(errno)") }
-        }
-        guard status == 0 else { throw Failure(description: "the second process ended with wait status \(status)") }
     }
 
     private static func write(_ bytes: [UInt8], to path: String) throws {
