@@ -86,7 +86,6 @@ package final class TaskRun: @unchecked Sendable {
         entries.initialize(repeating: Entry(), count: size)
         mask = size - 1
         scratch = .allocate(byteCount: PoolBlock.mediumBytes, alignment: 16)
-        super.init()
         writer.whenLeaving = { [unowned self] in leave($0) }
     }
 
