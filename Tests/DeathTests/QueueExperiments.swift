@@ -69,6 +69,34 @@ enum QueueExperiments {
             }, isDone: { $0.isClosed }, victim: { $0.close() })
     }
 
+    /// The last hold on a queue with values in it goes: these go, too, and its keeper, whether the victim has got as far as that or not.
+    static func dropLast() throws {
+        let arena = try Arena.current()
+        let host = CurrentProcess.identity(in: arena)
+        let shared = try SharedValue(7)
+        let empty = Census(arena)
+        var last: (queue: ObjectBlock, holder: ProcessIdentity)?
+        func make(for holder: ProcessIdentity) throws {
+            let queue = try SharedQueue<Parcel>(capacity: 3)
+            for n in 0..<2 { try queue.put(Parcel(shared: shared, other: try SharedValue(n), number: n)) }
+            last = (queue.ring.block, holder)
+            queue.ring.block.addHolder(holder)
+        }
+        try Execution(
+            name: "SharedQueue, the last hold dropped", arena: arena, prepare: { try make(for: $0) },
+            // As this process does it in order to warm up, it is for one that does not exist.
+            before: { if last == nil { try make(for: try ProcessTable.enter(parent: host, in: arena)) } },
+            operation: { if let last { last.queue.removeHolder(last.holder) } },
+            check: { _ in
+                try empty.requireUnchanged(in: arena)
+                try requireEqual(ProcessTable.liveEntries(in: arena), [Int(host.slot)])
+            },
+            undo: { if let last { ProcessTable.reclaim(last.holder, in: arena) } },
+            // Most of it is the walk through the arena.
+            samples: 20
+        ).run()
+    }
+
     private struct Parcel: Codable, Sendable, Equatable {
         let shared: SharedValue<Int>?
         let other: SharedValue<Int>?
