@@ -180,6 +180,29 @@ extension PublicInterface {
             #expect(array.indices.allSatisfy { array[$0] == 400 })
         }
 
+        private actor Account {
+            var balance = 0
+            func deposit(_ lock: SharedLock, _ recursive: SharedRecursiveLock, _ semaphore: SharedSemaphore) async throws -> Int {
+                // What is done under the lock stays in the actor.
+                try await lock.async.withLock { balance += 1 }
+                try await recursive.async.withLock { balance += 1 }
+                try await semaphore.async.withPermit { balance += 1 }
+                return balance
+            }
+        }
+
+        @Test func theBodyIsInItsCallersActor() async throws {
+            let lock = try SharedLock()
+            let recursive = try SharedRecursiveLock()
+            let semaphore = try SharedSemaphore(1)
+            let account = Account()
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for _ in 0..<50 { group.addTask { _ = try await account.deposit(lock, recursive, semaphore) } }
+                try await group.waitForAll()
+            }
+            #expect(await account.balance == 150)
+        }
+
         @Test func aTaskIsToldOfADeath() async throws {
             let lock = try SharedLock()
             let recursive = try SharedRecursiveLock()

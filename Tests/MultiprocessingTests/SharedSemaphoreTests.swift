@@ -75,17 +75,20 @@ extension PublicInterface {
         }
 
         /// Who gives a permit back and wants the next at once does not leave the others without.
-        @Test(arguments: [0, 300]) func everybodyGetsAShare(microsecondsHeld: UInt32) throws {
+        @Test(arguments: [0, 300]) func everybodyGetsAShare(microsecondsHeld: Int) throws {
             let semaphore = try SharedSemaphore(1)
             let begun = try SharedValue(0)
             let isOver = try SharedEvent()
             let children = (0..<3).map { _ in
                 ChildProcess(semaphore, begun, isOver, microsecondsHeld) {
-                    (semaphore: SharedSemaphore, begun: SharedValue<Int>, isOver: SharedEvent, microsecondsHeld: UInt32) in
+                    (semaphore: SharedSemaphore, begun: SharedValue<Int>, isOver: SharedEvent, microsecondsHeld: Int) in
                     begun.withLock { $0 += 1 }
                     var count = 0
                     while !isOver.isSet {
-                        try semaphore.withPermit { if microsecondsHeld > 0 { usleep(microsecondsHeld) } }
+                        try semaphore.withPermit {
+                            let end = ContinuousClock.now + .microseconds(microsecondsHeld)
+                            while ContinuousClock.now < end {}
+                        }
                         count += 1
                     }
                     return count
