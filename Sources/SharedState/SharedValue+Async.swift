@@ -48,10 +48,17 @@ extension SharedArray {
                 if attempt == .notTaken { return nil }
                 taken()
                 defer { shared.lockWord.unlock() }
-                var span = shared.elements.mutableSpan
-                if attempt == .takenFromDead { try repair(&span) }
-                return try body(&span)
+                return try shared.changing(after: attempt, repair: repair, body)
             }
         }
+    }
+
+    // A function of its own, as the optimiser of Swift 6.3 breaks off at the span in the closure.
+    private func changing<R>(
+        after attempt: ProcessSharedMutex.Attempt, repair: (inout MutableSpan<T>) throws -> Void, _ body: (inout MutableSpan<T>) throws -> R
+    ) throws -> R {
+        var span = elements.mutableSpan
+        if attempt == .takenFromDead { try repair(&span) }
+        return try body(&span)
     }
 }
