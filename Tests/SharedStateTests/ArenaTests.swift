@@ -31,7 +31,8 @@ import Testing
         fill(block, 40 * Self.granule..<100 * Self.granule, in: arena)
         #expect(isFilled(block, 0..<100 * Self.granule, in: arena))
         arena.free(block)
-        #expect(arena.blocksInUse == before)
+        // What tests before this one have left may go meanwhile.
+        #expect(arena.blocksInUse <= before)
     }
 
     @Test func blocksDoNotGrowIntoOthers() throws {
