@@ -166,7 +166,7 @@ struct MessageRing {
         KeptObjects(keeper: keeper, counts: Int(counts.pointee.load(ordering: .relaxed)), messages: capacity, in: arena)
     }
 
-    private func forEachMessage(_ body: (Message) -> Bool) {
+    func forEachMessage(_ body: (Message) -> Bool) {
         var position = taken.pointee.load(ordering: .relaxed)
         let end = put.pointee.load(ordering: .relaxed)
         while position != end, body(slot(position).load(as: Message.self)) { position &+= 1 }

@@ -26,10 +26,11 @@ public final class SharedArray<T: BitwiseCopyable & Sendable>: Codable, Sendable
     private static var elementsAt: Int { 64 }
 
     private let block: ObjectBlock
-    private let lockWord: OwnerLock
+    let lockWord: OwnerLock
     @usableFromInline nonisolated(unsafe) let elements: UnsafeMutableBufferPointer<T>
 
     package var handle: UInt64 { UInt64(block.offset) }
+    var arena: Arena { block.arena }
 
     /// Makes an array of `count` elements, all of them `value`.
     ///

@@ -1,4 +1,5 @@
 public import BinaryCoding
+import Glibc
 import Synchronization
 import SystemLayer
 
@@ -12,9 +13,15 @@ import SystemLayer
 /// try places.withPermit { … }      // in four processes at once, at most
 /// ```
 public final class SharedSemaphore: Codable, Sendable, SharedObject, SharedHandleDecodable {
-    // The object: the number of permits; at 8 the bound; from 64 on who waits.
+    // The object: the number of permits, and a bit that asks newcomers to let others go first; at 8 the bound; from 64 on who waits.
     private static let boundAt = 8
     private static let queueAt = 64
+
+    /// Somebody has waited long, and been notified in vain. It is advice: that it is set or cleared wrongly costs somebody a nap.
+    private static let isUrgent: UInt64 = 1 << 63
+    /// From when on it is long, in ns; and for how long a newcomer steps back, which is what a wake-up may take.
+    private static let patience: UInt64 = 1_000_000
+    private static let nap = 50_000
 
     private let block: ObjectBlock
     let queue: WaitQueue
@@ -49,7 +56,7 @@ public final class SharedSemaphore: Codable, Sendable, SharedObject, SharedHandl
     private var bound: UInt64 { block.payloadWord(Self.boundAt).pointee.load(ordering: .relaxed) }
 
     /// How many permits can be taken now. It may have changed before the caller looks at it.
-    public var value: Int { Int(clamping: permits.pointee.load(ordering: .acquiring)) }
+    public var value: Int { Int(permits.pointee.load(ordering: .acquiring) & ~Self.isUrgent) }
 
     // MARK: Taking
 
@@ -65,14 +72,30 @@ public final class SharedSemaphore: Codable, Sendable, SharedObject, SharedHandl
     public func tryAcquire() throws -> Bool { take() != nil }
 
     private func acquire(until deadline: Deadline) throws -> Bool {
-        try queue.wait(until: deadline) { take() } != nil
+        if permits.pointee.load(ordering: .relaxed) & Self.isUrgent != 0, !deadline.hasPassed { letOthersGoFirst() }
+        var began: UInt64 = 0
+        return try queue.wait(until: deadline) {
+            if take() != nil { return () }
+            let now = monotonicNow()
+            if began == 0 { began = now }
+            if now - began > Self.patience { permits.pointee.bitwiseOr(Self.isUrgent, ordering: .relaxed) }
+            return nil
+        } != nil
     }
 
+    /// Who gives a permit back and takes the next at once would always be faster than who has to be woken for it.
+    private func letOthersGoFirst() {
+        var time = timespec(tv_sec: 0, tv_nsec: Self.nap)
+        nanosleep(&time, nil)
+        permits.pointee.bitwiseAnd(~Self.isUrgent, ordering: .relaxed)
+    }
+
+    /// Takes a permit, if there is one.
     func take() -> Void? {
         var current = permits.pointee.load(ordering: .relaxed)
-        while current > 0 {
+        while current & ~Self.isUrgent > 0 {
             let (exchanged, original) = permits.pointee.weakCompareExchange(
-                expected: current, desired: current - 1, ordering: .acquiringAndReleasing)
+                expected: current, desired: (current & ~Self.isUrgent) - 1, ordering: .acquiringAndReleasing)
             if exchanged { return () }
             current = original
         }
@@ -93,7 +116,7 @@ public final class SharedSemaphore: Codable, Sendable, SharedObject, SharedHandl
             var current = permits.pointee.load(ordering: .relaxed)
             while true {
                 // Neither is above Int.max.
-                guard current + added <= bound else { throw exceeded(current, count) }
+                guard current & ~Self.isUrgent + added <= bound else { throw exceeded(current & ~Self.isUrgent, count) }
                 let (exchanged, original) = permits.pointee.weakCompareExchange(
                     expected: current, desired: current + added, ordering: .acquiringAndReleasing)
                 if exchanged { break }

@@ -88,6 +88,12 @@ public final class SharedValue<T: BitwiseCopyable & Sendable>: Codable, Sendable
     public func withLock<R>(_ body: (inout T) throws -> R) rethrows -> R {
         lockWord.lock(in: arena)
         defer { lockWord.unlock() }
+        return try changing(body)
+    }
+
+    /// Under the lock.
+    @inlinable @inline(__always)
+    func changing<R>(_ body: (inout T) throws -> R) rethrows -> R {
         let before = state.pointee.load(ordering: .relaxed)
         var copy = Self.isWord ? Self.value(in: before) : buffer(before).loadUnaligned(as: T.self)
         let result = try body(&copy)

@@ -30,7 +30,7 @@ struct DeathTests {
         "queueGetSmall",
         "queueGetLarge",
         "queueGetObjects",
-        "queueClose",
+        "queueClose", "queueDropLast",
         "queuePutBesideSleeper",
         "queueGetBesideSleeper",
         "queueCloseBesideSleeper",

@@ -77,6 +77,7 @@ struct LaboratoryDoor {
         "queueGetLarge": QueueExperiments.getLarge,
         "queueGetObjects": QueueExperiments.getObjects,
         "queueClose": QueueExperiments.close,
+        "queueDropLast": QueueExperiments.dropLast,
         "queuePutBesideSleeper": QueueExperiments.putBesideSleeper,
         "queueGetBesideSleeper": QueueExperiments.getBesideSleeper,
         "queueCloseBesideSleeper": QueueExperiments.closeBesideSleeper,

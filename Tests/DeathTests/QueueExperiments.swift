@@ -69,6 +69,34 @@ enum QueueExperiments {
             }, isDone: { $0.isClosed }, victim: { $0.close() })
     }
 
+    /// The last hold on a queue with values in it goes: these go, too, and its keeper, whether the victim has got as far as that or not.
+    static func dropLast() throws {
+        let arena = try Arena.current()
+        let host = CurrentProcess.identity(in: arena)
+        let shared = try SharedValue(7)
+        let empty = Census(arena)
+        var last: (queue: ObjectBlock, holder: ProcessIdentity)?
+        func make(for holder: ProcessIdentity) throws {
+            let queue = try SharedQueue<Parcel>(capacity: 3)
+            for n in 0..<2 { try queue.put(Parcel(shared: shared, other: try SharedValue(n), number: n)) }
+            last = (queue.ring.block, holder)
+            queue.ring.block.addHolder(holder)
+        }
+        try Execution(
+            name: "SharedQueue, the last hold dropped", arena: arena, prepare: { try make(for: $0) },
+            // As this process does it in order to warm up, it is for one that does not exist.
+            before: { if last == nil { try make(for: try ProcessTable.enter(parent: host, in: arena)) } },
+            operation: { if let last { last.queue.removeHolder(last.holder) } },
+            check: { _ in
+                try empty.requireUnchanged(in: arena)
+                try requireEqual(ProcessTable.liveEntries(in: arena), [Int(host.slot)])
+            },
+            undo: { if let last { ProcessTable.reclaim(last.holder, in: arena) } },
+            // Most of it is the walk through the arena.
+            samples: 20
+        ).run()
+    }
+
     private struct Parcel: Codable, Sendable, Equatable {
         let shared: SharedValue<Int>?
         let other: SharedValue<Int>?
@@ -88,6 +116,7 @@ enum QueueExperiments {
             prepare: { _ in try scene.renew() },
             operation: { try scene.queue.put(make(3)) },
             check: { _ in
+                try scene.requireKept()
                 for value in first { try requireEqual(try scene.queue.tryGet(), value) }
                 if let value = try scene.queue.tryGet() { try requireEqual(value, expected) }
                 try requireEqual(try scene.queue.tryGet(), nil)
@@ -114,6 +143,7 @@ enum QueueExperiments {
             before: { if scene.queue.isEmpty { for value in [first, second] { try scene.queue.put(value) } } },
             operation: { _ = try scene.queue.get() },
             check: { _ in
+                try scene.requireKept()
                 if scene.queue.count == 2 { try requireEqual(try scene.queue.tryGet(), first) }
                 try requireEqual(try scene.queue.tryGet(), second)
                 try requireEqual(try scene.queue.tryGet(), nil)
@@ -201,8 +231,44 @@ enum QueueExperiments {
             throw Laboratory.Failure(description: "nobody waits in the queue")
         }
 
-        /// The queue goes, and all that was in it, and its entry.
+        /// Whatever is in the queue is the queue's: its blocks, and holds on its objects.
+        func requireKept() throws {
+            let keeper = Keeper.of(queue.ring.block)
+            var failure: String?
+            queue.ring.forEachMessage { message in
+                if message.block != 0,
+                    Census(arena).blocks[message.block].map({ BlockWord(rawValue: $0).ownerBits }) != keeper?.identity.bits
+                {
+                    failure = "the block of a message is not the queue's"
+                }
+                message.forEachHandle(in: arena) {
+                    if !isHeld($0, by: keeper) { failure = "an object in a message is not held by the queue" }
+                }
+                return failure == nil
+            }
+            if let failure { throw Laboratory.Failure(description: failure) }
+        }
+
+        private func isHeld(_ handle: UInt64, by keeper: Keeper?) -> Bool {
+            guard let slot = keeper.map({ Int($0.identity.slot) }) else { return false }
+            let isObject = BlockWord(rawValue: Census(arena).blocks[Int(handle)] ?? 0).kind == .object
+            return isObject && arena.word(Int(handle) + 64 + slot / 64 * 8).pointee.load(ordering: .acquiring) & 1 << UInt64(slot % 64) != 0
+        }
+
+        /// The queue, which is empty, has nothing but itself and its table. Then it goes, and all that it had, and its entry.
         func requireNothingLeft() throws {
+            let keeper = Keeper.of(queue.ring.block)
+            let added = Census(arena).blocks.filter { empty.blocks[$0.key] == nil && UInt64($0.key) != queue.handle }
+            if queue.isEmpty {
+                let others = added.filter { BlockWord(rawValue: $0.value).ownerBits != keeper?.identity.bits }
+                guard others.isEmpty, added.count <= 1 else {
+                    throw Laboratory.Failure(
+                        description: "beside an empty queue there are \(added.count) blocks, \(others.count) not its own")
+                }
+                for (offset, word) in empty.blocks where BlockWord(rawValue: word).kind == .object && isHeld(UInt64(offset), by: keeper) {
+                    throw Laboratory.Failure(description: "an empty queue holds an object")
+                }
+            }
             current = nil
             try empty.requireUnchanged(in: arena)
             try requireEqual(ProcessTable.liveEntries(in: arena), [Int(host.slot)])

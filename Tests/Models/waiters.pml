@@ -3,7 +3,8 @@
  *
  * What must never be: nothing moves any more, a permit is there, and a living thread waits for it.
  *
- * Run with one death or two, with waiters that give up (GIVE_UP), and without deaths but with more permits.
+ * Run with one death or two, with a waiter that may give up (GIVE_UP) or be cancelled (CANCEL), and without deaths but with two
+ * who release.
  * Mistakes that must be found: NO_SECOND_LOOK, COUNT_BEFORE_ENTRY, LOWER_UNSEEN, NO_PASSING_ON, FREE_BEFORE_PASSING, WAIT_BEFORE_ATTEMPT, SETTLE_SILENTLY,
  * FREE_BEFORE_SETTLING, UNLISTED_NOTIFIER, NO_WAKING_AFTER_DEATH, NO_LOOK_WHEN_WAITING_AGAIN, NO_PASSING_OF_UNNEEDED. */
 #define WAITERS 2
@@ -49,9 +50,10 @@ inline notify() {
     :: done -> break
     :: else ->
         atomic { seen_next = next_ticket; seen_use = in_use; at = 0; best = ENTRIES; last = 0 }
-        do
-        :: at < seen_use ->
-            atomic {
+        /* In one step: to read the entries one by one shows no more. */
+        atomic {
+            do
+            :: at < seen_use ->
                 if
                 :: owner[at] != 0 ->
                     last = at + 1;
@@ -62,9 +64,9 @@ inline notify() {
                     fi
                 :: else
                 fi;
-                at++ }
-        :: else -> break
-        od;
+                at++
+            :: else -> break
+            od };
         if
         :: best == ENTRIES ->
             atomic {
@@ -123,7 +125,7 @@ sleep:  atomic { if :: phase[e] == AWAKE -> phase[e] = ASLEEP :: else fi };
 end:    if
         :: !asleep[i]
 #ifdef GIVE_UP
-        :: asleep[i] = false; attempt(); goto leave
+        :: i == 0 -> asleep[i] = false; attempt(); goto leave
 #endif
         fi;
         if :: phase[e] == CANCELLED -> goto leave :: else fi;
@@ -137,7 +139,7 @@ end:    if
         :: else
         fi;
 #ifdef GIVE_UP
-        if :: goto leave :: skip fi;
+        if :: i == 0 -> goto leave :: skip fi;
 #endif
         phase[e] = AWAKE;
 #ifdef NO_LOOK_WHEN_WAITING_AGAIN
@@ -192,13 +194,14 @@ active proctype Canceller() {
 #endif
 
 /* Whom a dead thread has notified it may not have woken. */
-inline wake_notified() {
+inline wake_ended() {
 #ifndef NO_WAKING_AFTER_DEATH
-    n = 0;
+    m = 0;
     do
-    :: n < ENTRIES -> atomic { if :: owner[n] != 0 && phase[n] == NOTIFIED -> asleep[owner[n] - 1] = false :: else fi }; n++
+    :: m < ENTRIES -> atomic { if :: owner[m] != 0 && phase[m] > ASLEEP -> asleep[owner[m] - 1] = false :: else fi; m++ }
     :: else -> break
-    od
+    od;
+    m = 0
 #else
     skip
 #endif
@@ -207,7 +210,7 @@ inline wake_notified() {
 #define may_settle(t) (ended[t] && !settled[t] && (settler[t] == 0 || settler[t] == me + 1 || first_supervisor_gone))
 
 proctype Supervisor(byte me) {
-    byte t, n, at, best, best_owner, best_phase, best_ticket, last, seen_next, seen_use;
+    byte t, n, m, at, best, best_owner, best_phase, best_ticket, last, seen_next, seen_use;
     bool done;
     {
 end:    do
@@ -231,13 +234,13 @@ end:    do
                         /* Its phase may still be changed by others. */
 #ifdef FREE_BEFORE_SETTLING
                         if
-                        :: atomic { phase[n] == NOTIFIED -> owner[n] = 0 }; notify(); n++
+                        :: atomic { phase[n] == NOTIFIED -> owner[n] = 0 }; notify(); wake_ended(); n++
                         :: atomic { phase[n] != NOTIFIED -> owner[n] = 0 }; n++
                         fi
 #else
                         if
 #ifndef SETTLE_SILENTLY
-                        :: phase[n] == NOTIFIED -> notify(); owner[n] = 0; n++
+                        :: phase[n] == NOTIFIED -> notify(); wake_ended(); owner[n] = 0; n++
 #else
                         :: phase[n] == NOTIFIED -> owner[n] = 0; n++
 #endif
@@ -247,15 +250,14 @@ end:    do
                     :: else -> n++
                     fi
                 :: else -> break
-                od;
-                wake_notified()
+                od
             :: listed[t] && t >= WAITERS ->
                 n = 0;
                 do
                 :: n < in_use -> atomic { if :: owner[n] != 0 && phase[n] <= ASLEEP -> phase[n] = NOTIFIED :: else fi }; n++
                 :: else -> break
                 od;
-                wake_notified()
+                wake_ended()
             :: else
             fi;
             atomic { settled[t] = true; t = 0; n = 0 }

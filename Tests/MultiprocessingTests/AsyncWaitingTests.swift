@@ -154,6 +154,55 @@ extension PublicInterface {
             #expect(counter.value == 4_000)
         }
 
+        @Test func valuesAndArraysAreExact() async throws {
+            let value = try SharedValue(0)
+            let array = try SharedArray(repeating: 0, count: 10)
+            let child = ChildProcess(value, array) { (value: SharedValue<Int>, array: SharedArray<Int>) in
+                for i in 0..<2_000 {
+                    value.withLock { $0 += 1 }
+                    array.withLock { $0[i % 10] += 1 }
+                }
+            }
+            try child.start()
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for i in 0..<100 {
+                    group.addTask {
+                        for _ in 0..<20 {
+                            try await value.async.withLock { $0 += 1 }
+                            try await array.async.withLock { $0[i % 10] += 1 }
+                        }
+                    }
+                }
+                try await group.waitForAll()
+            }
+            _ = try await child.value
+            #expect(value.value == 4_000)
+            #expect(array.indices.allSatisfy { array[$0] == 400 })
+        }
+
+        private actor Account {
+            var balance = 0
+            func deposit(_ lock: SharedLock, _ recursive: SharedRecursiveLock, _ semaphore: SharedSemaphore) async throws -> Int {
+                // What is done under the lock stays in the actor.
+                try await lock.async.withLock { balance += 1 }
+                try await recursive.async.withLock { balance += 1 }
+                try await semaphore.async.withPermit { balance += 1 }
+                return balance
+            }
+        }
+
+        @Test func theBodyIsInItsCallersActor() async throws {
+            let lock = try SharedLock()
+            let recursive = try SharedRecursiveLock()
+            let semaphore = try SharedSemaphore(1)
+            let account = Account()
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for _ in 0..<50 { group.addTask { _ = try await account.deposit(lock, recursive, semaphore) } }
+                try await group.waitForAll()
+            }
+            #expect(await account.balance == 150)
+        }
+
         @Test func aTaskIsToldOfADeath() async throws {
             let lock = try SharedLock()
             let recursive = try SharedRecursiveLock()

@@ -74,6 +74,35 @@ extension PublicInterface {
             try child.result()
         }
 
+        /// Who gives a permit back and wants the next at once does not leave the others without.
+        @Test(arguments: [0, 300]) func everybodyGetsAShare(microsecondsHeld: Int) throws {
+            let semaphore = try SharedSemaphore(1)
+            let begun = try SharedValue(0)
+            let isOver = try SharedEvent()
+            let children = (0..<3).map { _ in
+                ChildProcess(semaphore, begun, isOver, microsecondsHeld) {
+                    (semaphore: SharedSemaphore, begun: SharedValue<Int>, isOver: SharedEvent, microsecondsHeld: Int) in
+                    begun.withLock { $0 += 1 }
+                    var count = 0
+                    while !isOver.isSet {
+                        try semaphore.withPermit {
+                            let end = ContinuousClock.now + .microseconds(microsecondsHeld)
+                            while ContinuousClock.now < end {}
+                        }
+                        count += 1
+                    }
+                    return count
+                }
+            }
+            for child in children { try child.start() }
+            #expect(eventually { begun.value == 3 })
+            // It takes some time to see how it is shared.
+            usleep(1_000_000)
+            try isOver.set()
+            let counts = try children.map { try $0.result() }
+            #expect(counts.allSatisfy { $0 * 30 > counts.reduce(0, +) }, "\(counts)")
+        }
+
         /// Those that wait are killed, at whatever they are doing; who is left gets every permit.
         @Test func killedWaitersSwallowNothing() throws {
             let semaphore = try SharedSemaphore(0)
