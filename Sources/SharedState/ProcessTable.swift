@@ -132,6 +132,7 @@ package enum CurrentProcess {
             // Another thread may have been faster; then its entry stands, and this one goes unused.
             known = exchanged ? new.bits : original
             if exchanged {
+                takeProfileEntry(of: new)
                 ProcessTable.setProcessIdentifier(getpid(), of: new, in: arena)
                 RunnableProcesses.add(new, in: arena)
             } else {
@@ -141,8 +142,14 @@ package enum CurrentProcess {
         return ProcessIdentity(slot: Int(known & 0xfff) - 1, generation: UInt16(truncatingIfNeeded: known >> 12))
     }
 
+    /// In the profiles of locks.
+    private static func takeProfileEntry(of identity: ProcessIdentity) {
+        mp_profile_set_entry(UInt32(min(Int(identity.slot), LockLayout.entryCount - 1)))
+    }
+
     /// Tells a process that has just begun who it is.
     package static func begin(as identity: ProcessIdentity, in arena: Arena) {
+        takeProfileEntry(of: identity)
         bits.store(identity.bits, ordering: .releasing)
         ProcessTable.setProcessIdentifier(getpid(), of: identity, in: arena)
         RunnableProcesses.add(identity, in: arena)
