@@ -73,7 +73,7 @@ let package = Package(
         tests("SystemLayer"),
         tests("MachineTopology"),
         tests("BinaryCoding"),
-        tests("SharedState"),
+        tests("SharedState", "SystemLayer"),
         tests("WorkTransfer", "BinaryCoding", "CMultiprocessing"),
         tests("WorkerSupervision", "WorkTransfer", "SharedState", "SystemLayer"),
         tests("Multiprocessing", "SharedState"),

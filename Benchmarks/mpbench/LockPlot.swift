@@ -9,9 +9,9 @@ struct LockPlot {
     private static let (width, panel, left, right, top, bottom) = (900.0, 240.0, 60.0, 20.0, 56.0, 34.0)
     /// Bars for each doubling: buckets are finer, and not of one width.
     private static let barsPerDoubling = 4.0
-    private static let series: [(name: String, color: String, times: KeyPath<LockProfile, LockProfile.Times> & Sendable)] = [
-        ("waits", "#d9822b", \.wait), ("holds", "#2b6cb0", \.hold),
-    ]
+    private static var series: [(name: String, color: String, times: KeyPath<LockProfile, LockProfile.Times>)] {
+        [("waits", "#d9822b", \.wait), ("holds", "#2b6cb0", \.hold)]
+    }
 
     init(_ profiles: [LockProfile], ofProcess pid: Int32) {
         self.profiles = profiles

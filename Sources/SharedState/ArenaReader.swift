@@ -110,6 +110,7 @@ struct ArenaReader {
                 let snapshot = snapshot(at: offset), source.words(1, at: wordOffset)?.first.map(Self.life) == Self.life(before)
             else { return nil }
             if attempt < 8, let again = self.snapshot(at: offset), again.changes != snapshot.changes { continue }
+            awaitRate(since: snapshot.began)
             var profile = snapshot.profile(now: Self.now, isLive: { process(of: $0) != nil })
             profile.place = UInt64(offset)
             profile.heldBy = ThreadOwner(of: snapshot.token, in: source)?.processIdentifier
@@ -131,7 +132,17 @@ struct ArenaReader {
         return LockSnapshot(words: words, code: code)
     }
 
-    /// This moment by two clocks. Their rates can be compared from two milliseconds on.
+    /// Returns when two clocks are far enough from where they began for their rates to be compared: an error of 50 ns in 2 ms.
+    private func awaitRate(since began: UInt64) {
+        while true {
+            let now = monotonicNow()
+            // Whatever may stand there, it does not take longer.
+            guard now >= began, now - began < 2_000_000 else { return }
+            spinPause()
+        }
+    }
+
+    /// This moment by two clocks.
     private static func now(_ clock: UInt32) -> (ticks: UInt64, nanoseconds: UInt64) { (mp_ticks(clock), monotonicNow()) }
 
     /// The profiles of all locks that have one.

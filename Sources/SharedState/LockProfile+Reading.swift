@@ -1,6 +1,4 @@
-import CMultiprocessing
 import Synchronization
-import SystemLayer
 
 extension SharedLock {
     /// Where this lock's time went, in all processes, until now. Of a lock that was made without `profiling: true` it has the name and the kind, and nothing else.
@@ -10,20 +8,10 @@ extension SharedLock {
         let reader = ArenaReader(source: OwnArena(arena: arena))
         if recorder != nil, let word = arena.blockWord(at: block.offset) {
             // This handle keeps it there.
-            let base = UnsafeRawPointer(arena.base)
-            let offset = UnsafeRawPointer(word) - base
-            ArenaReader.awaitRate(since: arena.word(block.offset + ObjectBlock.payload + LockLayout.rest + LockLayout.beganNanoseconds))
+            let offset = UnsafeRawPointer(word) - UnsafeRawPointer(arena.base)
             if let profile = reader.profile(ofBlockAt: block.offset, word: offset) { return profile }
         }
         return LockProfile(name: name, kind: kind, isProfiled: false)
-    }
-}
-
-extension ArenaReader {
-    /// Returns when the profile's two clocks are far enough from where they began for their rates to be compared: an error of 50 ns in 2 ms.
-    static func awaitRate(since began: UnsafeMutablePointer<Atomic<UInt64>>) {
-        let end = began.pointee.load(ordering: .relaxed) &+ 2_000_000
-        while monotonicNow() < end { spinPause() }
     }
 }
 
@@ -44,5 +32,5 @@ extension LockProfile {
         sorted(ArenaReader(source: try ForeignArena.find(ofProcess: pid)).profiles())
     }
 
-    private static func sorted(_ profiles: [LockProfile]) -> [LockProfile] { profiles.sorted { ($0.timeLost, $1.name) > ($1.timeLost, $0.name) } }
+    static func sorted(_ profiles: [LockProfile]) -> [LockProfile] { profiles.sorted { ($0.timeLost, $1.name) > ($1.timeLost, $0.name) } }
 }

@@ -42,6 +42,9 @@ struct LockSnapshot {
     /// Changes when another thread takes the lock: between two copies with the same, no processes have changed places.
     var changes: UInt64 { isProfiled ? word(owner + LockLayout.Owner.changes) : 0 }
 
+    /// When profiling began, in ns of the monotonic clock.
+    var began: UInt64 { isProfiled ? word(inProfile(LockLayout.beganNanoseconds)) : 0 }
+
     private var owner: Int {
         kind == .adaptive ? LockLayout.lock + OwnerLock.size : LockLayout.rest + LockLayout.ownerLine
     }
@@ -74,11 +77,15 @@ struct LockSnapshot {
 
     private func readProcesses(_ profile: inout LockProfile, rate: Double, isLive: (UInt32) -> Bool) {
         var slept = 0
+        let ended = inProfile(LockLayout.ended)
+        // What is being moved is taken from where it goes.
+        let moving = word(ended + LockLayout.Ended.moving)
+        let sums = ended + (moving == 0 ? 0 : LockLayout.Ended.next)
         var shares: [(pid: Int32, count: Int, ended: Bool, acquisitions: Int, contended: Int, waited: UInt64)] = []
         for index in 0..<LockLayout.entryCount {
             let entry = inProfile(LockLayout.entries + index * LockLayout.entrySize)
             let acquisitions = count(entry + LockLayout.Entry.acquisitions)
-            guard acquisitions > 0 else { continue }
+            guard acquisitions > 0, UInt64(index) + 1 != moving else { continue }
             slept += count(entry + LockLayout.Entry.slept)
             let identity = word32(entry + LockLayout.Entry.identity)
             shares.append(
@@ -87,13 +94,12 @@ struct LockSnapshot {
                     count(entry + LockLayout.Entry.contended), word(entry + LockLayout.Entry.waited)
                 ))
         }
-        let ended = inProfile(LockLayout.ended)
-        if count(ended + LockLayout.Ended.processes) > 0 {
-            slept += count(ended + LockLayout.Ended.slept)
+        if count(sums + LockLayout.Ended.processes) > 0 {
+            slept += count(sums + LockLayout.Ended.slept)
             shares.append(
                 (
-                    0, min(count(ended + LockLayout.Ended.processes), 1 << 40), true, count(ended + LockLayout.Ended.acquisitions),
-                    count(ended + LockLayout.Ended.contended), word(ended + LockLayout.Ended.waited)
+                    0, min(count(sums + LockLayout.Ended.processes), 1 << 40), true, count(sums + LockLayout.Ended.acquisitions),
+                    count(sums + LockLayout.Ended.contended), word(sums + LockLayout.Ended.waited)
                 ))
         }
         profile.acquisitions = shares.reduce(0) { $0 + $1.acquisitions }

@@ -90,7 +90,7 @@ struct OwnerLock: @unchecked Sendable {
     }
 
     @inline(never) @usableFromInline
-    func wakeOne(_ recorder: LockRecorder?) {
+    func wakeOne(_ recorder: LockRecorder? = nil) {
         announcement.pointee.store(0, ordering: .releasing)
         announcement.wake()
         // When it is awake: it has waited long enough.

@@ -91,6 +91,8 @@ struct LaboratoryDoor {
         "lockHandedOn": LockExperiments.lockHandedOn,
         "unlock": LockExperiments.unlock,
         "lockHavingSlept": LockExperiments.lockHavingSlept,
+        "profiledLock": LockExperiments.profiledLock,
+        "profiledLockInAnothersPlace": LockExperiments.profiledLockInAnothersPlace,
         "claimAndFinish": RingExperiments.claimAndFinish,
         "callWorker": RingExperiments.callWorker,
         "sleep": RingExperiments.sleep,

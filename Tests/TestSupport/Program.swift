@@ -9,7 +9,12 @@ package final class Program: @unchecked Sendable {
     private var ending: Int32?
 
     /// Starts the program `name`, which lies beside the test bundle, in a process group of its own.
-    package init(_ name: String, _ arguments: String..., environment: [String: String] = [:]) throws {
+    package convenience init(_ name: String, _ arguments: String..., environment: [String: String] = [:]) throws {
+        try self.init(name, arguments, environment: environment)
+    }
+
+    /// The same with a list of arguments.
+    package init(_ name: String, _ arguments: [String], environment: [String: String] = [:]) throws {
         marker = "MP_TEST_PROGRAM=\(getpid())-\(UInt64.random(in: 0 ... .max))"
         var ends: [Int32] = [0, 0]
         guard pipe(&ends) == 0, let stream = fdopen(ends[0], "r") else { throw ProgramError(text: "no pipe") }

@@ -19,7 +19,7 @@ struct HostFixture {
     static let scenarios: [String: Scenario] = [
         "hosts-of-everything": hostsOfEverything, "open-pool": openPool, "dropped-pool": droppedPool, "work-left": workLeft,
         "reaps-everything": reapsEverything, "initialised": initialised, "descriptors": descriptors, "churn": churn, "deaths": deaths,
-        "prints": prints, "few-processes": fewProcesses,
+        "prints": prints, "few-processes": fewProcesses, "profiled-lock": profiledLock,
     ]
 }
 
