@@ -56,8 +56,8 @@ import Testing
         let lock = try SharedLock(profiling: true)
         let adaptive = try #require(lock.adaptive)
         try lock.lock()
-        try onThreads(2) { index in
-            if index == 0 { return try lock.withLock {} }
+        try onThreads(1) { _ in
+            try lock.withLock {}
         } meanwhile: {
             // It is about to sleep, or does.
             #expect(eventually { adaptive.announcement.pointee.load(ordering: .acquiring) == 1 && lock.isAsleep })
@@ -77,8 +77,8 @@ import Testing
         try lock.lock()
         #expect(lock.profile.heldBy == getpid())
         try onThreads(1) { _ in
-            #expect(try !lock.lock(timeout: .milliseconds(5)))
-            #expect(try !lock.tryLock(), "which does not wait")
+            try #expect(!lock.lock(timeout: .milliseconds(5)))
+            try #expect(!lock.tryLock(), "which does not wait")
         }
         try lock.unlock()
         let profile = lock.profile
@@ -98,7 +98,8 @@ import Testing
             try lock.unlock()
             let profile = lock.profile
             #expect((profile.ownerDeaths, profile.acquisitions) == (1, 2))
-            #expect(profile.hold.samples == 0, "\(kind)")
+            // Unless it was there to see the owner die, the second hold is not timed.
+            #expect(profile.hold.samples == profile.contended, "\(kind)")
         }
     }
 
@@ -171,9 +172,9 @@ import Testing
         let object = lock.block.offset + ObjectBlock.payload
         let words = try #require(OwnArena(arena: lock.arena).words(LockSnapshot.size(isProfiled: true) / 8, at: object))
         var generator = SystemRandomNumberGenerator()
-        for round in 0..<200 {
+        for round in 0..<30 {
             var damaged = words
-            for _ in 0..<(round < 100 ? 50 : words.count) {
+            for _ in 0..<(round < 15 ? 50 : words.count) {
                 damaged[Int.random(in: 0..<words.count, using: &generator)] = [0, .max, 1 << 63, .random(in: 0 ... .max)].randomElement() ?? 0
             }
             for code: UInt32 in 0...8 {
