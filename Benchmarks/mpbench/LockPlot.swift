@@ -45,7 +45,9 @@ struct LockPlot {
     }
 
     private func drawing(of profile: LockProfile, y: Double) -> String {
-        var parts = [label("\(profile.name): \(profile.acquisitions) times, made at \(profile.created)", x: Self.left, y: y + 18, weight: "bold")]
+        var parts = [
+            label("\(profile.name): \(profile.acquisitions) times, made at \(profile.created)", x: Self.left, y: y + 18, weight: "bold")
+        ]
         for (index, series) in Self.series.enumerated() {
             let times = profile[keyPath: series.times]
             let text =
@@ -79,7 +81,8 @@ struct LockPlot {
             let place = Self.place(Double(power))
             if place >= first, place <= last {
                 let x = Self.left + (Self.exactPlace(Double(power)) - Double(first)) * step
-                parts.append("<line x1=\"\(number(x))\" y1=\"\(number(base))\" x2=\"\(number(x))\" y2=\"\(number(base + 5))\" stroke=\"black\"/>")
+                parts.append(
+                    "<line x1=\"\(number(x))\" y1=\"\(number(base))\" x2=\"\(number(x))\" y2=\"\(number(base + 5))\" stroke=\"black\"/>")
                 parts.append(label(brief(.nanoseconds(power)), x: x, y: base + 18, anchor: "middle"))
             }
             power *= 10
@@ -103,7 +106,9 @@ struct LockPlot {
         return (Double(nanoseconds.exponent) + nanoseconds.significand - 1) * barsPerDoubling
     }
 
-    private func label(_ text: String, x: Double, y: Double, color: String = "black", weight: String = "normal", anchor: String = "start") -> String {
+    private func label(_ text: String, x: Double, y: Double, color: String = "black", weight: String = "normal", anchor: String = "start")
+        -> String
+    {
         """
         <text x="\(number(x))" y="\(number(y))" fill="\(color)" font-weight="\(weight)" text-anchor="\(anchor)">\(escaped(text))</text>
         """

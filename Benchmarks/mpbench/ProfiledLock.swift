@@ -68,17 +68,36 @@ final class ProfiledLock: MeasuredLock {
 /// Run in a worker: so many turns.
 @inline(__always)
 private func take(_ lock: SharedLock, _ use: ProfiledLock.Use, times: Int) throws {
-    // A loop each, so that none of them asks in its turns which it is.
-    if use == .bare {
-        for _ in 0..<times {
-            try lock.lockBare()
-            try lock.unlockBare()
-        }
-    } else {
-        for _ in 0..<times {
-            try lock.lock()
-            try lock.unlock()
-        }
+    switch use {
+    case .bare: try takeBare(lock, times)
+    case .plain: try takePlain(lock, times)
+    case .profiled: try takeProfiled(lock, times)
+    }
+}
+
+// A function for each, so that none of them shares a loop with another, and its compiler's choices.
+
+@inline(never)
+private func takeBare(_ lock: SharedLock, _ times: Int) throws {
+    for _ in 0..<times {
+        try lock.lockBare()
+        try lock.unlockBare()
+    }
+}
+
+@inline(never)
+private func takePlain(_ lock: SharedLock, _ times: Int) throws {
+    for _ in 0..<times {
+        try lock.lock()
+        try lock.unlock()
+    }
+}
+
+@inline(never)
+private func takeProfiled(_ lock: SharedLock, _ times: Int) throws {
+    for _ in 0..<times {
+        try lock.lock()
+        try lock.unlock()
     }
 }
 

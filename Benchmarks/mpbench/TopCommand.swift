@@ -46,7 +46,7 @@ struct TopCommand: ParsableCommand {
             let profiles: [LockProfile]
             do {
                 profiles = try LockProfile.all(ofProcess: pid)
-            } catch where before != nil {
+            } catch  where before != nil {
                 print(error)
                 return
             }
@@ -75,8 +75,8 @@ struct TopCommand: ParsableCommand {
 
     private func liveTable(_ profiles: [LockProfile], since before: (seconds: Double, profiles: [UInt64: LockProfile])?) -> TextTable {
         var table = TextTable(header: [
-            "lock", "held by", "taken", "/s", "waited", "wait mean", "wait p99", "wait max", "hold mean", "hold p99", "deaths", "lost", "lost now",
-            "waited most at",
+            "lock", "held by", "taken", "/s", "waited", "wait mean", "wait p99", "wait max", "hold mean", "hold p99", "deaths", "lost",
+            "lost now", "waited most at",
         ])
         for profile in profiles {
             var (rate, lost) = ("-", "-")
@@ -87,7 +87,8 @@ struct TopCommand: ParsableCommand {
             }
             table.add([
                 profile.name, profile.heldBy.map(String.init) ?? "-", String(profile.acquisitions), rate, percent(profile.contendedShare),
-                brief(profile.wait.mean), brief(profile.wait.p99), brief(profile.wait.max), brief(profile.hold.mean), brief(profile.hold.p99),
+                brief(profile.wait.mean), brief(profile.wait.p99), brief(profile.wait.max), brief(profile.hold.mean),
+                brief(profile.hold.p99),
                 String(profile.ownerDeaths), percent(profile.timeLostShare), lost, profile.waitingSites.first?.site.description ?? "-",
             ])
         }

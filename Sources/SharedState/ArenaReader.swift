@@ -32,13 +32,17 @@ final class ForeignArena: ArenaSource {
 
     /// - Throws: ``SharedMemoryError`` that says which of the reasons there are it is: no such process, no permission, or nothing shared.
     static func find(ofProcess pid: Int32) throws -> ForeignArena {
-        guard pid > 0 else { throw SharedMemoryError("\(pid) is no process's number. Pass the pid of a program that uses Multiprocessing, or of a worker.") }
+        guard pid > 0 else {
+            throw SharedMemoryError("\(pid) is no process's number. Pass the pid of a program that uses Multiprocessing, or of a worker.")
+        }
         guard let folder = opendir("/proc/\(pid)/fd") else {
             let reason = errno
             throw reason == ENOENT
                 ? SharedMemoryError("There is no process \(pid) (any more).")
                 : SharedMemoryError(
-                    "The memory of process \(pid) may not be read (\(String(cString: strerror(reason)))). Ask as the user it runs as, or as root.")
+                    """
+                    The memory of process \(pid) may not be read (\(String(cString: strerror(reason)))). Ask as the user it runs as, or as root.
+                    """)
         }
         defer { closedir(folder) }
         while let entry = readdir(folder) {

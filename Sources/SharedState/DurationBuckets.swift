@@ -36,5 +36,5 @@ enum DurationBuckets {
         return nil
     }
 
-    private static func middle(_ index: Int) -> Double { Double(lowerBound(index)) + Double(lowerBound(index + 1) - lowerBound(index) - 1) / 2 }
+    private static func middle(_ index: Int) -> Double { (Double(lowerBound(index)) + Double(lowerBound(index + 1) - 1)) / 2 }
 }

@@ -7,12 +7,9 @@ extension LockProfile {
     /// The same table of any profiles, such as those of ``all(ofProcess:)``.
     public static func report(of profiles: [LockProfile]) -> String {
         if profiles.isEmpty { return "No lock of this family keeps a profile. Make one with SharedLock(name:profiling: true)." }
-        var rows = [
-            [
-                "lock", "kind", "taken", "waited", "changes", "wait total", "mean", "p50", "p99", "p99.9", "max", "hold total", "mean", "p50", "p99",
-                "p99.9", "max", "spun", "slept", "wakes", "deaths", "fairness", "time lost",
-            ]
-        ]
+        let durations = ["mean", "p50", "p99", "p99.9", "max"]
+        let counts = ["spun", "slept", "wakes", "deaths", "fairness", "time lost"]
+        var rows = [["lock", "kind", "taken", "waited", "changes", "wait total"] + durations + ["hold total"] + durations + counts]
         rows += profiles.map(\.row)
         var lines = aligned(rows)
         for profile in profiles { lines += [""] + profile.details }
@@ -21,13 +18,12 @@ extension LockProfile {
     }
 
     private var row: [String] {
-        let unknown = "-"
-        return [
-            name, kind.rawValue, "\(acquisitions)", "\(contended) (\(percent(contendedShare)))", "\(ownerChanges)", text(wait.total),
-            text(wait.mean), text(wait.p50), text(wait.p99), text(wait.p999), text(wait.max), "~" + text(hold.total), text(hold.mean),
-            text(hold.p50), text(hold.p99), text(hold.p999), text(hold.max), spun.map { "\($0)" } ?? unknown, slept.map { "\($0)" } ?? unknown,
-            wakes.map { "\($0)" } ?? unknown, "\(ownerDeaths)", percent(fairness), "\(text(timeLost)) (\(percent(timeLostShare)))",
-        ]
+        func cells(_ times: Times) -> [String] { [times.mean, times.p50, times.p99, times.p999, times.max].map(text) }
+        func cell(_ count: Int?) -> String { count.map { "\($0)" } ?? "-" }
+        let lock = [name, kind.rawValue, "\(acquisitions)", "\(contended) (\(percent(contendedShare)))", "\(ownerChanges)"]
+        let times = [text(wait.total)] + cells(wait) + ["~" + text(hold.total)] + cells(hold)
+        let counts = [cell(spun), cell(slept), cell(wakes), "\(ownerDeaths)"]
+        return lock + times + counts + [percent(fairness), "\(text(timeLost)) (\(percent(timeLostShare)))"]
     }
 
     /// Who and where, a few lines.
@@ -41,7 +37,8 @@ extension LockProfile {
             processes.map {
                 let who =
                     $0.processIdentifier == 0
-                    ? "\($0.count) \($0.hasEnded ? "ended processes" : "others")" : "\($0.processIdentifier)\($0.hasEnded ? " (ended)" : "")"
+                    ? "\($0.count) \($0.hasEnded ? "ended processes" : "others")"
+                    : "\($0.processIdentifier)\($0.hasEnded ? " (ended)" : "")"
                 return "\(who) \(percent($0.share)), waited \(text($0.waited))"
             })
         return lines

@@ -7,8 +7,11 @@ import SystemLayer
 extension LockRecorder {
     // MARK: Words
 
-    private func word(_ offset: Int) -> UnsafeMutablePointer<Atomic<UInt64>> { (base + offset).assumingMemoryBound(to: Atomic<UInt64>.self) }
-    private func word32(_ offset: Int) -> UnsafeMutablePointer<Atomic<UInt32>> { (base + offset).assumingMemoryBound(to: Atomic<UInt32>.self) }
+    private func word(_ offset: Int) -> UnsafeMutablePointer<Atomic<UInt64>> {
+        (base + offset).assumingMemoryBound(to: Atomic<UInt64>.self)
+    }
+
+    private func word32(_ offset: Int) -> FutexWord { (base + offset).assumingMemoryBound(to: Atomic<UInt32>.self) }
 
     private func load(_ offset: Int) -> UInt64 { word(offset).pointee.load(ordering: .relaxed) }
     private func store(_ value: UInt64, _ offset: Int) { word(offset).pointee.store(value, ordering: .relaxed) }
@@ -18,7 +21,7 @@ extension LockRecorder {
     private func add(_ value: UInt64, _ offset: Int) { store(load(offset) &+ value, offset) }
     private func raise(_ offset: Int, to value: UInt64) { if load(offset) < value { store(value, offset) } }
 
-    private func ownerWord32(_ offset: Int) -> UnsafeMutablePointer<Atomic<UInt32>> { owner + offset / 4 }
+    private func ownerWord32(_ offset: Int) -> FutexWord { owner + offset / 4 }
     private func addToOwner(_ offset: Int) {
         let word = UnsafeMutableRawPointer(owner + offset / 4).assumingMemoryBound(to: Atomic<UInt64>.self)
         word.pointee.store(word.pointee.load(ordering: .relaxed) &+ 1, ordering: .relaxed)
@@ -219,6 +222,8 @@ extension LockRecorder {
         word(LockLayout.waker + LockLayout.Waker.givenUpTicks).pointee.wrappingAdd(ticks, ordering: .relaxed)
     }
 
-    @inline(never) @usableFromInline
-    func noteWake() { word(LockLayout.waker + LockLayout.Waker.wakes).pointee.wrappingAdd(1, ordering: .relaxed) }
+    static func noteWake(in base: UnsafeMutableRawPointer) {
+        (base + LockLayout.waker + LockLayout.Waker.wakes).assumingMemoryBound(to: Atomic<UInt64>.self).pointee
+            .wrappingAdd(1, ordering: .relaxed)
+    }
 }

@@ -26,7 +26,8 @@ struct LockSnapshot {
     private func word32(_ offset: Int) -> UInt32 { UInt32(truncatingIfNeeded: word(offset & ~7) >> (offset % 8 == 0 ? 0 : 32)) }
 
     private func text(_ offset: Int, length: Int, atMost limit: Int) -> String {
-        String(decoding: (0..<min(max(length, 0), limit)).map { UInt8(truncatingIfNeeded: word((offset + $0) & ~7) >> UInt64((offset + $0) % 8 * 8)) }, as: UTF8.self)
+        let places = offset..<offset + min(max(length, 0), limit)
+        return String(decoding: places.map { UInt8(truncatingIfNeeded: word($0 & ~7) >> UInt64($0 % 8 * 8)) }, as: UTF8.self)
     }
 
     // MARK: The lock

@@ -80,21 +80,22 @@ struct OwnerLock: @unchecked Sendable {
         return token != 0 && word.pointee.load(ordering: .relaxed) == token
     }
 
+    /// - Parameter waker: the lock's profile, where wake-ups are counted.
     @inlinable @inline(__always)
-    func unlock(_ recorder: LockRecorder? = nil) {
+    func unlock(waker: UnsafeMutableRawPointer? = nil) {
         word.pointee.store(0, ordering: .releasing)
         // The other half of this fence is the heavy one of who announces.
         mp_fence_light()
-        if announcement.pointee.load(ordering: .relaxed) != 0 { wakeOne(recorder) }
+        if announcement.pointee.load(ordering: .relaxed) != 0 { wakeOne(waker) }
         ThreadRecords.leave(offset)
     }
 
     @inline(never) @usableFromInline
-    func wakeOne(_ recorder: LockRecorder? = nil) {
+    func wakeOne(_ profile: UnsafeMutableRawPointer? = nil) {
         announcement.pointee.store(0, ordering: .releasing)
         announcement.wake()
         // When it is awake: it has waited long enough.
-        recorder?.noteWake()
+        if let profile { LockRecorder.noteWake(in: profile) }
         mp_probe_lock_wake(word)
     }
 

@@ -26,6 +26,10 @@ extension SharedLock {
         return try told(attempt)
     }
 
+    /// After a taking at once of which there is more to write than that.
+    @inline(never) @usableFromInline
+    func note(_ token: UInt32, _ site: CallSite) { recorder?.note(token, site, sites, in: arena) }
+
     private static func length(from start: UInt64, to end: UInt64) -> UInt64 { end > start ? end - start : 0 }
 
     @usableFromInline

@@ -52,6 +52,8 @@ public final class SharedLock: Codable, Sendable, SharedObject {
     let pthread: (mutex: ProcessSharedMutex, owner: MutexOwner)?
     /// Writes the lock's profile, if it has one.
     @usableFromInline let recorder: LockRecorder?
+    /// Whether it has. Asked at every turn: to compare a byte and not to jump is what a lock without a profile can afford.
+    @usableFromInline let isProfiled: Bool
     @usableFromInline let sites: CallSiteCache?
 
     package var handle: UInt64 { UInt64(block.offset) }
@@ -74,6 +76,7 @@ public final class SharedLock: Codable, Sendable, SharedObject {
         self.kind = kind
         (adaptive, pthread) = Self.implementation(kind, block)
         (recorder, sites) = Self.profile(isProfiled: profiling, kind, block)
+        isProfiled = profiling
         let object = arena.base + block.offset + ObjectBlock.payload
         (object + nameAt).copyMemory(from: text, byteCount: text.count)
         object.storeBytes(of: UInt32(text.count), toByteOffset: LockLayout.nameLength, as: UInt32.self)
@@ -124,7 +127,7 @@ public final class SharedLock: Codable, Sendable, SharedObject {
         guard let adaptive else { return try lockPthread(CallSite(fileID, line)) }
         let token = ThreadRecords.currentToken(in: arena)
         guard adaptive.enterAndTake(token) else { return try lockSlowly(token, CallSite(fileID, line)) }
-        if let recorder, recorder.count(token) { recorder.note(token, CallSite(fileID, line), sites, in: arena) }
+        if _slowPath(isProfiled), recorder.unsafelyUnwrapped.count(token) { note(token, CallSite(fileID, line)) }
     }
 
     /// Takes the lock if it is free. Does not block.
@@ -151,8 +154,8 @@ public final class SharedLock: Codable, Sendable, SharedObject {
     @inlinable
     public func unlock() throws {
         guard let adaptive, adaptive.isHeldByCaller else { return try unlockPthread() }
-        if let recorder, recorder.isTiming { recorder.noteHold(of: adaptive.word) }
-        adaptive.unlock(recorder)
+        if _slowPath(isProfiled), recorder.unsafelyUnwrapped.isTiming { recorder.unsafelyUnwrapped.noteHold(of: adaptive.word) }
+        adaptive.unlock(waker: isProfiled ? recorder.unsafelyUnwrapped.base : nil)
     }
 
     /// Calls `body` under the lock.
@@ -216,6 +219,7 @@ public final class SharedLock: Codable, Sendable, SharedObject {
                 self.kind = kind
                 (adaptive, pthread) = Self.implementation(kind, found)
                 (recorder, sites) = Self.profile(isProfiled: isProfiled, kind, found)
+                self.isProfiled = isProfiled
                 return
             }
         }

@@ -36,7 +36,8 @@ extension LockExperiments {
                 func requireExact(_ own: Int, _ when: String) throws {
                     let profile = lock.profile
                     let sum = profile.processes.reduce(0) { $0 + $1.acquisitions }
-                    guard profile.acquisitions == before + own || profile.acquisitions == before + own + 1, sum == profile.acquisitions else {
+                    guard profile.acquisitions == before + own || profile.acquisitions == before + own + 1, sum == profile.acquisitions
+                    else {
                         throw Laboratory.Failure(
                             description: "\(when) \(profile.acquisitions) are counted, \(sum) by process, of \(before + own) or one more")
                     }

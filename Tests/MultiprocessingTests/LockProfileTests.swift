@@ -6,7 +6,8 @@ import Testing
 extension PublicInterface {
     /// Locks' profiles, from several processes.
     @Suite struct LockProfileTests {
-        @Test(arguments: LockKind.allCases, StartMethod.all) func countsAreExactBetweenProcesses(kind: LockKind, method: StartMethod) throws {
+        @Test(arguments: LockKind.allCases, StartMethod.all)
+        func countsAreExactBetweenProcesses(kind: LockKind, method: StartMethod) throws {
             let lock = try SharedLock(name: "between processes", kind: kind, profiling: true)
             let children = (0..<3).map { index in
                 ChildProcess(lock, index, configuration: .init(method)) { (lock: SharedLock, index: Int) in
@@ -117,7 +118,11 @@ extension PublicInterface {
         private func topShowsThem(of program: Program) throws {
             let json = try output(of: "top", "\(program.pid)", "--once", "--json")
             #expect(json.count == 1)
-            for part in [#""lock": "the \"lock\" of the fixture""#, #""acquisitions": 110"#, #""held_by": \#(program.pid)"#, #""hold": [{"count": 110"#] {
+            let parts = [
+                #""lock": "the \"lock\" of the fixture""#, #""acquisitions": 110"#, #""held_by": \#(program.pid)"#,
+                #""hold": [{"count": 110"#,
+            ]
+            for part in parts {
                 #expect(json.first?.contains(part) == true, "\(part) in \(json)")
             }
             let folder = try temporaryFolder()
@@ -154,7 +159,10 @@ extension PublicInterface {
             let program = try Program("mpbench", ["top", "--help"])
             _ = program.readRest()
             program.wait()
-            for (pid, text) in [(0, "no process's number"), (-3, "no process's number"), (program.pid, "no process"), (1, "1")] as [(Int32, String)] {
+            let expected: [(Int32, String)] = [
+                (0, "no process's number"), (-3, "no process's number"), (program.pid, "no process"), (1, "process 1"),
+            ]
+            for (pid, text) in expected {
                 let error = try errorThrown(SharedMemoryError.self) { try LockProfile.all(ofProcess: pid) }
                 #expect(error.description.contains(text))
             }

@@ -4,8 +4,8 @@ import Testing
 
 /// The arithmetic of histograms.
 @Suite struct DurationBucketsTests {
-    private static let durations: [UInt64] =
-        Array(0...70) + (6..<40).flatMap { power in [-1, 0, 1].map { UInt64(bitPattern: 1 << Int64(power) + $0) } } + [123_456, 987_654_321]
+    private static let powers: [UInt64] = (6..<40).map { 1 << $0 }
+    private static let durations: [UInt64] = Array(0...70) + powers.flatMap { [$0 - 1, $0, $0 + 1] } + [123_456, 987_654_321]
 
     @Test(arguments: durations) func aDurationIsInItsBucket(duration: UInt64) {
         let index = DurationBuckets.index(of: duration)

@@ -136,15 +136,17 @@ import Testing
         let lock = try SharedLock(name: String(repeating: "n", count: 500), profiling: true)
         #expect(lock.name == String(repeating: "n", count: 120))
         #expect(lock.profile.name == lock.name)
-        try lock.withLock({}, fileID: "A/VeryVeryVeryVeryVeryVeryVeryVeryVeryVeryVeryVeryVeryVeryVeryVeryVeryVeryVeryVeryLongNamed.swift", line: 7)
-        #expect(lock.profile.holdingSites.first?.site.description.hasSuffix("LongNamed.swift:7") == true)
+        try lock.withLock(
+            {}, fileID: "Module/OneWithAVeryVeryVeryVeryVeryVeryVeryVeryVeryVeryVeryVeryVeryVeryVeryVeryLongName.swift", line: 7)
+        #expect(lock.profile.holdingSites.first?.site.description.hasSuffix("VeryLongName.swift:7") == true)
     }
 
     @Test func theReportNamesWhatThereIs() throws {
         let lock = try SharedLock(name: "the lock that is reported", profiling: true)
         for _ in 0..<1_000 { try lock.withLock {} }
         let report = LockProfile.report()
-        for text in ["the lock that is reported", "adaptive", "1000", "one in 64", "samples", "\(#fileID):", "taken by: \(getpid()) 100 %"] {
+        for text in ["the lock that is reported", "adaptive", "1000", "one in 64", "samples", "\(#fileID):", "taken by: \(getpid()) 100 %"]
+        {
             #expect(report.contains(text), "\(text) in \(report)")
         }
         #expect(LockProfile.report(of: []).contains("profiling: true"))
@@ -175,7 +177,8 @@ import Testing
         for round in 0..<30 {
             var damaged = words
             for _ in 0..<(round < 15 ? 50 : words.count) {
-                damaged[Int.random(in: 0..<words.count, using: &generator)] = [0, .max, 1 << 63, .random(in: 0 ... .max)].randomElement() ?? 0
+                let number = [0, .max, 1 << 63, .random(in: 0 ... .max)].randomElement(using: &generator)
+                damaged[Int.random(in: 0..<words.count, using: &generator)] = number ?? 0
             }
             for code: UInt32 in 0...8 {
                 guard let snapshot = LockSnapshot(words: damaged, code: code) else { continue }
