@@ -46,8 +46,7 @@ extension LockRecorder {
 
     // MARK: Takings
 
-    /// After ``count(_:)`` said so.
-    @inline(never) @usableFromInline
+    /// After ``count(_:)`` has said so.
     func note(_ token: UInt32, _ site: CallSite, _ sites: CallSiteCache?, in arena: Arena) {
         if ownerWord32(LockLayout.Owner.last).pointee.load(ordering: .relaxed) != token { noteOwner(token, in: arena) }
         if isSampleDue { time(index(of: site, sites), waited: false) }
@@ -160,7 +159,6 @@ extension LockRecorder {
     private static func gap(_ random: UInt32) -> UInt32 { 32 + random % 65 }
 
     /// Before the lock at `address` is released, when ``isTiming``.
-    @inline(never) @usableFromInline
     func noteHold(of address: UnsafeRawPointer) {
         let entry = ownEntry
         let (start, end) = (load(entry + LockLayout.Entry.holdStart), now)
@@ -222,8 +220,5 @@ extension LockRecorder {
         word(LockLayout.waker + LockLayout.Waker.givenUpTicks).pointee.wrappingAdd(ticks, ordering: .relaxed)
     }
 
-    static func noteWake(in base: UnsafeMutableRawPointer) {
-        (base + LockLayout.waker + LockLayout.Waker.wakes).assumingMemoryBound(to: Atomic<UInt64>.self).pointee
-            .wrappingAdd(1, ordering: .relaxed)
-    }
+    func noteWake() { word(LockLayout.waker + LockLayout.Waker.wakes).pointee.wrappingAdd(1, ordering: .relaxed) }
 }

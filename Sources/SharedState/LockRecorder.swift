@@ -34,6 +34,13 @@ struct LockRecorder: @unchecked Sendable {
         self.owner = owner.assumingMemoryBound(to: Atomic<UInt32>.self)
     }
 
+    /// That of a profiled lock of the default kind, which lies where `LockLayout` says: found without another look at memory.
+    @inlinable @inline(__always)
+    init(beside lock: OwnerLock) {
+        base = UnsafeMutableRawPointer(lock.word) + 64
+        owner = lock.word + 2
+    }
+
     /// This process's entry. Asked for anew each time, as a copy of this process made by fork has the same handle and another entry.
     @inlinable @inline(__always)
     var entry: UnsafeMutablePointer<Atomic<UInt64>> {

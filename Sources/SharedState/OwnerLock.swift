@@ -80,22 +80,22 @@ struct OwnerLock: @unchecked Sendable {
         return token != 0 && word.pointee.load(ordering: .relaxed) == token
     }
 
-    /// - Parameter waker: the lock's profile, where wake-ups are counted.
+    /// - Parameter profile: where a wake-up is counted.
     @inlinable @inline(__always)
-    func unlock(waker: UnsafeMutableRawPointer? = nil) {
+    func unlock(profile: @autoclosure () -> LockRecorder? = nil) {
         word.pointee.store(0, ordering: .releasing)
         // The other half of this fence is the heavy one of who announces.
         mp_fence_light()
-        if announcement.pointee.load(ordering: .relaxed) != 0 { wakeOne(waker) }
+        if announcement.pointee.load(ordering: .relaxed) != 0 { wakeOne(profile()) }
         ThreadRecords.leave(offset)
     }
 
     @inline(never) @usableFromInline
-    func wakeOne(_ profile: UnsafeMutableRawPointer? = nil) {
+    func wakeOne(_ profile: LockRecorder? = nil) {
         announcement.pointee.store(0, ordering: .releasing)
         announcement.wake()
         // When it is awake: it has waited long enough.
-        if let profile { LockRecorder.noteWake(in: profile) }
+        profile?.noteWake()
         mp_probe_lock_wake(word)
     }
 

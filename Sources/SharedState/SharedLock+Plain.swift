@@ -23,14 +23,14 @@ extension SharedLock {
     }
 
     /// Takes a lock of the default kind in the way of one that cannot have a profile: what a lock without a profile is compared with.
-    @inlinable
+    @inlinable @inline(__always)
     package func lockBare() throws {
         guard let adaptive else { return try lock() }
         if adaptive.lock(in: arena) { throw ownerDied }
     }
 
     /// Releases it in the same way.
-    @inlinable
+    @inlinable @inline(__always)
     package func unlockBare() throws {
         if let adaptive, adaptive.isHeldByCaller { adaptive.unlock() } else { try unlockPthread() }
     }

@@ -30,6 +30,10 @@ extension SharedLock {
     @inline(never) @usableFromInline
     func note(_ token: UInt32, _ site: CallSite) { recorder?.note(token, site, sites, in: arena) }
 
+    /// Before the release, of a hold that is being timed.
+    @inline(never) @usableFromInline
+    func noteHold() { if let adaptive { recorder?.noteHold(of: adaptive.word) } }
+
     private static func length(from start: UInt64, to end: UInt64) -> UInt64 { end > start ? end - start : 0 }
 
     @usableFromInline

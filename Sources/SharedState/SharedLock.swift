@@ -122,12 +122,12 @@ public final class SharedLock: Codable, Sendable, SharedObject {
 
     /// Takes the lock. Blocks while another thread or process holds it.
     /// - Throws: ``OwnerDied`` when its last owner died holding it, **with the lock held**: repair what it protects, then ``unlock()``.
-    @inlinable
+    @inlinable @inline(__always)
     public func lock(fileID: StaticString = #fileID, line: UInt = #line) throws {
         guard let adaptive else { return try lockPthread(CallSite(fileID, line)) }
         let token = ThreadRecords.currentToken(in: arena)
         guard adaptive.enterAndTake(token) else { return try lockSlowly(token, CallSite(fileID, line)) }
-        if _slowPath(isProfiled), recorder.unsafelyUnwrapped.count(token) { note(token, CallSite(fileID, line)) }
+        if _slowPath(isProfiled), LockRecorder(beside: adaptive).count(token) { note(token, CallSite(fileID, line)) }
     }
 
     /// Takes the lock if it is free. Does not block.
@@ -151,11 +151,11 @@ public final class SharedLock: Codable, Sendable, SharedObject {
 
     /// Releases the lock.
     /// - Throws: ``SharedMemoryError`` when the calling thread does not hold it; then nothing happens.
-    @inlinable
+    @inlinable @inline(__always)
     public func unlock() throws {
         guard let adaptive, adaptive.isHeldByCaller else { return try unlockPthread() }
-        if _slowPath(isProfiled), recorder.unsafelyUnwrapped.isTiming { recorder.unsafelyUnwrapped.noteHold(of: adaptive.word) }
-        adaptive.unlock(waker: isProfiled ? recorder.unsafelyUnwrapped.base : nil)
+        if _slowPath(isProfiled), LockRecorder(beside: adaptive).isTiming { noteHold() }
+        adaptive.unlock(profile: isProfiled ? LockRecorder(beside: adaptive) : nil)
     }
 
     /// Calls `body` under the lock.
