@@ -23,7 +23,7 @@ static inline uint64_t mp_ticks(uint32_t clock) {
     return mp_now();
 }
 
-/// Which entry of a profile counts for this process; told once, when the process learns who it is.
+/// Which entry of a profile counts for this process, in bytes behind the first; told once, when the process learns who it is.
 extern uint32_t mp_profile_entry_storage;
 static inline uint32_t mp_profile_entry(void) { return mp_profile_entry_storage; }
 static inline void mp_profile_set_entry(uint32_t entry) { mp_profile_entry_storage = entry; }

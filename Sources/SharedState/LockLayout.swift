@@ -63,25 +63,24 @@ extension LockLayout {
         static let acquisitions = 0
         /// When the count is this, a hold is timed.
         static let nextSample = 8
-        /// When the hold began that is being timed, or 0.
-        static let holdStart = 16
-        /// Bits 0–7 the call site, 8 whether it had to wait, 16–31 how many holds it stands for.
-        static let hold = 24
-        static let random = 28
-        static let identity = 32
-        static let pid = 36
-        static let contended = 40
-        static let waited = 48
-        static let slept = 56
+        static let random = 16
+        static let identity = 24
+        static let pid = 28
+        static let contended = 32
+        static let waited = 40
+        static let slept = 48
     }
 
     /// Beside the lock.
     enum Owner {
         static let last = 0
-        static let lastEntry = 4
+        /// Bits 0–7 the call site of a hold that is being timed, 8 whether it had to wait, 16–31 how many holds it stands for.
+        static let hold = 4
         static let changes = 8
         static let deaths = 16
-        static let size = 24
+        /// When the hold began that is being timed, or 0; also where there is no profile.
+        static let holdStart = 24
+        static let size = 32
     }
 
     enum Times {

@@ -22,13 +22,17 @@ extension LockRecorder {
     private func raise(_ offset: Int, to value: UInt64) { if load(offset) < value { store(value, offset) } }
 
     private func ownerWord32(_ offset: Int) -> FutexWord { owner + offset / 4 }
+    private func ownerWord(_ offset: Int) -> UnsafeMutablePointer<Atomic<UInt64>> {
+        UnsafeMutableRawPointer(owner + offset / 4).assumingMemoryBound(to: Atomic<UInt64>.self)
+    }
+
     private func addToOwner(_ offset: Int) {
-        let word = UnsafeMutableRawPointer(owner + offset / 4).assumingMemoryBound(to: Atomic<UInt64>.self)
-        word.pointee.store(word.pointee.load(ordering: .relaxed) &+ 1, ordering: .relaxed)
+        ownerWord(offset).pointee.store(ownerWord(offset).pointee.load(ordering: .relaxed) &+ 1, ordering: .relaxed)
     }
 
     private func entryOffset(_ index: Int) -> Int { LockLayout.entries + index * LockLayout.entrySize }
-    private var ownEntry: Int { entryOffset(Int(mp_profile_entry())) }
+    private var ownEntry: Int { LockLayout.entries + Int(mp_profile_entry()) }
+    private var ownIndex: Int { Int(mp_profile_entry()) / LockLayout.entrySize }
 
     /// Ticks of the profile's clock.
     var now: UInt64 { mp_ticks(load32(LockLayout.clock)) }
@@ -78,10 +82,9 @@ extension LockRecorder {
         time(place, waited: true)
     }
 
-    /// The dead owner's hold goes untimed, lest the next of its process be taken for it.
+    /// The dead owner's hold goes untimed, lest the next one be taken for it.
     private func noteDeath() {
-        let last = Int(ownerWord32(LockLayout.Owner.lastEntry).pointee.load(ordering: .relaxed))
-        store(0, entryOffset(min(last, LockLayout.entryCount - 1)) + LockLayout.Entry.holdStart)
+        ownerWord(LockLayout.Owner.holdStart).pointee.store(0, ordering: .relaxed)
         addToOwner(LockLayout.Owner.deaths)
     }
 
@@ -89,16 +92,15 @@ extension LockRecorder {
         let identity = CurrentProcess.identity(in: arena)
         let entry = ownEntry
         // The last entry is that of many processes, and stays nobody's.
-        let bits = Int(mp_profile_entry()) == LockLayout.entryCount - 1 ? UInt32.max : identity.bits
+        let bits = ownIndex == LockLayout.entryCount - 1 ? UInt32.max : identity.bits
         finishMoving()
         if load32(entry + LockLayout.Entry.identity) != bits {
-            if load32(entry + LockLayout.Entry.identity) != 0 { move(entry: Int(mp_profile_entry())) }
+            if load32(entry + LockLayout.Entry.identity) != 0 { move(entry: ownIndex) }
             store32(bits == .max ? 0 : UInt32(bitPattern: getpid()), entry + LockLayout.Entry.pid)
             store32(bits, entry + LockLayout.Entry.identity)
         }
         // The first owner takes it from nobody.
         if ownerWord32(LockLayout.Owner.last).pointee.load(ordering: .relaxed) != 0 { addToOwner(LockLayout.Owner.changes) }
-        ownerWord32(LockLayout.Owner.lastEntry).pointee.store(mp_profile_entry(), ordering: .relaxed)
         ownerWord32(LockLayout.Owner.last).pointee.store(token, ordering: .relaxed)
     }
 
@@ -151,8 +153,8 @@ extension LockRecorder {
         }
         // All that wait are timed, so each of them stands for itself.
         if waited { stands = 1 }
-        store32(UInt32(site) | (waited ? 256 : 0) | stands << 16, entry + LockLayout.Entry.hold)
-        store(max(now, 1), entry + LockLayout.Entry.holdStart)
+        ownerWord32(LockLayout.Owner.hold).pointee.store(UInt32(site) | (waited ? 256 : 0) | stands << 16, ordering: .relaxed)
+        ownerWord(LockLayout.Owner.holdStart).pointee.store(max(now, 1), ordering: .relaxed)
     }
 
     /// From 32 to 96, 64 on average.
@@ -160,12 +162,11 @@ extension LockRecorder {
 
     /// Before the lock at `address` is released, when ``isTiming``.
     func noteHold(of address: UnsafeRawPointer) {
-        let entry = ownEntry
-        let (start, end) = (load(entry + LockLayout.Entry.holdStart), now)
-        store(0, entry + LockLayout.Entry.holdStart)
+        let (start, end) = (ownerWord(LockLayout.Owner.holdStart).pointee.load(ordering: .relaxed), now)
+        ownerWord(LockLayout.Owner.holdStart).pointee.store(0, ordering: .relaxed)
         // Clocks of two processors may differ by a little.
         let length = end > start ? end - start : 0
-        let hold = load32(entry + LockLayout.Entry.hold)
+        let hold = ownerWord32(LockLayout.Owner.hold).pointee.load(ordering: .relaxed)
         let (site, stands) = (siteOffset(Int(hold & 0xff)), UInt64(hold >> 16))
         let times = LockLayout.times
         let waited = hold & 256 != 0

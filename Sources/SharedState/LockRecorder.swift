@@ -44,7 +44,7 @@ struct LockRecorder: @unchecked Sendable {
     /// This process's entry. Asked for anew each time, as a copy of this process made by fork has the same handle and another entry.
     @inlinable @inline(__always)
     var entry: UnsafeMutablePointer<Atomic<UInt64>> {
-        (base + (Self.entries + Int(mp_profile_entry()) &* Self.entrySize)).assumingMemoryBound(to: Atomic<UInt64>.self)
+        (base + Self.entries + Int(mp_profile_entry())).assumingMemoryBound(to: Atomic<UInt64>.self)
     }
 
     /// Counts a taking by the calling thread, whose token is `token` and which holds the lock.
@@ -58,7 +58,9 @@ struct LockRecorder: @unchecked Sendable {
         return owner.pointee.load(ordering: .relaxed) != token || count >= (entry + 1).pointee.load(ordering: .relaxed)
     }
 
-    /// Whether the hold is being timed, so that ``noteHold(of:)`` has to be called before the lock is released.
+    /// Whether the hold is being timed, so that ``noteHold(of:)`` has to be called before the lock is released. Never, where there is no profile.
     @inlinable @inline(__always)
-    var isTiming: Bool { (entry + 2).pointee.load(ordering: .relaxed) != 0 }
+    var isTiming: Bool {
+        UnsafeMutableRawPointer(owner + 6).assumingMemoryBound(to: Atomic<UInt64>.self).pointee.load(ordering: .relaxed) != 0
+    }
 }

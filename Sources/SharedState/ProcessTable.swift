@@ -144,7 +144,7 @@ package enum CurrentProcess {
 
     /// In the profiles of locks.
     private static func takeProfileEntry(of identity: ProcessIdentity) {
-        mp_profile_set_entry(UInt32(min(Int(identity.slot), LockLayout.entryCount - 1)))
+        mp_profile_set_entry(UInt32(min(Int(identity.slot), LockLayout.entryCount - 1) * LockLayout.entrySize))
     }
 
     /// Tells a process that has just begun who it is.

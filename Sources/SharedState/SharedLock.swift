@@ -154,7 +154,7 @@ public final class SharedLock: Codable, Sendable, SharedObject {
     @inlinable @inline(__always)
     public func unlock() throws {
         guard let adaptive, adaptive.isHeldByCaller else { return try unlockPthread() }
-        if _slowPath(isProfiled), LockRecorder(beside: adaptive).isTiming { noteHold() }
+        if _slowPath(LockRecorder(beside: adaptive).isTiming) { noteHold() }
         adaptive.unlock(profile: isProfiled ? LockRecorder(beside: adaptive) : nil)
     }
 
