@@ -1,4 +1,5 @@
 import BenchmarkSupport
+import Glibc
 import Multiprocessing
 
 /// How long waits and holds were, drawn: a panel for each lock, in one SVG that needs nothing else.
@@ -60,10 +61,10 @@ struct LockPlot {
         let (base, height) = (y + Self.panel - Self.bottom, Self.panel - Self.top - Self.bottom)
         let step = (Self.width - Self.left - Self.right) / Double(last - first + 1)
         for (series, bars) in zip(Self.series, bars) {
-            // Each by its own largest: there are far more holds than waits.
+            // Each by its own largest: there are far more holds than waits. Logarithmic, as the few longest are those that matter.
             guard let largest = bars.values.max(), largest > 0 else { continue }
             for (place, count) in bars.sorted(by: { $0.key < $1.key }) {
-                let length = count / largest * height
+                let length = log(1 + count) / log(1 + largest) * height
                 parts.append(
                     """
                     <rect x="\(number(Self.left + Double(place - first) * step))" y="\(number(base - length))" width="\(number(step))" \
@@ -75,6 +76,7 @@ struct LockPlot {
             """
             <line x1="\(number(Self.left))" y1="\(number(base))" x2="\(number(Self.width - Self.right))" y2="\(number(base))" stroke="black"/>
             """)
+        parts.append(label("how many (log)", x: 4, y: y + Self.top - 4))
         // A mark at each power of ten.
         var power: Int64 = 1
         for _ in 0..<13 {

@@ -179,7 +179,7 @@ import Testing
         for round in 0..<30 {
             var damaged = words
             for _ in 0..<(round < 15 ? 50 : words.count) {
-                let number = [0, .max, 1 << 63, .random(in: 0 ... .max)].randomElement(using: &generator)
+                let number = [0, UInt64.max, 1 << 63, .random(in: 0 ... .max)].randomElement(using: &generator)
                 damaged[Int.random(in: 0..<words.count, using: &generator)] = number ?? 0
             }
             for code: UInt32 in 0...8 {
