@@ -160,7 +160,7 @@ extension PublicInterface {
             _ = program.readRest()
             program.wait()
             let expected: [(Int32, String)] = [
-                (0, "no process's number"), (-3, "no process's number"), (program.pid, "no process"), (1, "process 1"),
+                (0, "no process's number"), (-3, "no process's number"), (program.pid, "no process"), (1, "rocess 1 "),
             ]
             for (pid, text) in expected {
                 let error = try errorThrown(SharedMemoryError.self) { try LockProfile.all(ofProcess: pid) }
