@@ -174,10 +174,11 @@ struct ArenaReader {
         ArenaLayout.sizeClass(for: ObjectBlock.payload + LockLayout.name(isProfiled: true) + nameLength)
     }
 
-    /// Where the granules begin is told by the arena's length, which is the file's.
+    /// Where the granules begin is told by the arena's length, which is the file's. There are not more than the machine has memory for, whatever stands there.
     private func granules(committed: UInt64) -> (first: Int, count: Int) {
         let (first, most) = ArenaLayout.granules(in: source.length)
-        return (first, Int(min(committed, UInt64(max(most, 0)))))
+        let possible = mp_memory_physical() / UInt64(ArenaLayout.granuleSize)
+        return (first, Int(min(committed, possible, UInt64(max(most, 0)))))
     }
 
     /// The pid of a live process of the family.

@@ -193,6 +193,35 @@ import Testing
         #expect(LockSnapshot(words: words, code: 8) == nil)
     }
 
+    /// An arena of anything: sometimes what is looked for, sometimes what cannot be.
+    private struct Garbage: ArenaSource {
+        let length: Int
+        let found: [UInt64]
+
+        func words(_ count: Int, at offset: Int) -> [UInt64]? {
+            if offset < 0 || Int.random(in: 0..<50) == 0 { return nil }
+            return (0..<count).map { _ in found.randomElement() ?? 0 }
+        }
+    }
+
+    @Test(arguments: [0, 1 << 20, 1 << 30, Int.max]) func anyArenaCanBeRead(length: Int) throws {
+        let sizeClass = try #require(ArenaLayout.sizeClass(for: ObjectBlock.payload + LockLayout.name(isProfiled: true)))
+        let found: [UInt64] = [
+            BlockWord.small(sizeClass: sizeClass).rawValue, BlockWord(.object).rawValue | UInt64(ObjectBlock.Kind.lock.rawValue) << 32, 40,
+            UInt64(ObjectBlock.Kind.lock.rawValue) | 4 << 32, UInt64(ObjectBlock.Kind.lock.rawValue) | 7 << 32, 0, .max,
+        ]
+        for _ in 0..<20 {
+            // Some granules only: it takes the debug build a while to make them up.
+            let reader = ArenaReader(source: Garbage(length: length, found: found + [.random(in: 0...64)]))
+            withExtendedLifetime(reader.profile(ofBlockAt: 4096, word: 8)) {}
+            withExtendedLifetime(reader.profile(ofBlockAt: 0, word: 0)) {}
+        }
+        let few = ArenaReader(source: Garbage(length: length, found: found.filter { $0 < 1 << 20 || $0 == found[3] }))
+        withExtendedLifetime(few.profiles()) {}
+        let many = ArenaReader(source: Garbage(length: length, found: [.max]))
+        #expect(many.profiles().isEmpty)
+    }
+
     @Test func plainFormsRemain() throws {
         // As `signatures.swift` has them: for protocols, and as values.
         let lock: any Lockable = try SharedLock(profiling: true)
