@@ -1,4 +1,4 @@
-/// A flat JSON object whose keys keep the order in which they were added.
+/// A JSON object whose keys keep the order in which they were added.
 ///
 /// Written out here, as Foundation's encoder would bring Foundation into the image of every worker that the benchmark measures.
 package struct JSONObject: Sendable {
@@ -15,6 +15,11 @@ package struct JSONObject: Sendable {
     package mutating func add(_ key: String, _ value: Double) {
         let text = value.isFinite ? (Int(exactly: value).map(String.init) ?? String(value)) : "null"
         members.append("\(Self.quoted(key)): \(text)")
+    }
+
+    /// Adds a list of objects.
+    package mutating func add(_ key: String, _ objects: [JSONObject]) {
+        members.append("\(Self.quoted(key)): [" + objects.map(\.text).joined(separator: ", ") + "]")
     }
 
     /// The object on one line.

@@ -15,6 +15,8 @@ struct LocksCommand: ParsableCommand {
             c.pthread-normal, -adaptive and -robust are process-shared mutexes of glibc's, c.pthread-best the best of them; c.tid-futex is a \
             futex word that holds its owner's thread id, spins and then sleeps. python.Value.get_lock does the same with a shared `Value`, \
             fewer times, as a rate is a rate.
+            `profiler.on` is a contended `SharedLock` with its profile, against the same without; `profiler.off` is one without, against the same \
+            steps compiled without the question whether there is a profile.
             """)
 
     @OptionGroup var options: MeasurementOptions
@@ -58,6 +60,7 @@ func measureLocks(_ session: Session, only: String = "") throws {
                 let counterpart = baselines.filter { $0.name == kind.counterpart }
                 figures += try measureContended(kind, "lock.contended.\(kind.name)\(size)", baselines: counterpart, session)
             }
+            figures += try ProfiledLock.measure(team, session, isWanted: isWanted)
         }
         if let team = teams[crowd], isWanted("lock.oversubscribed") {
             let subject = try SharedValueLock(team)

@@ -8,10 +8,12 @@
 #include "mp_image.h"
 #include "mp_memory.h"
 #include "mp_numa.h"
+#include "mp_probes.h"
 #include "mp_process.h"
 #include "mp_runtime.h"
 #include "mp_socket.h"
 #include "mp_sync.h"
+#include "mp_ticks.h"
 #include "mp_timer.h"
 
 #endif

@@ -33,20 +33,35 @@ struct OwnerLock: @unchecked Sendable {
     @discardableResult @inlinable @inline(__always)
     func lock(in arena: @autoclosure () -> Arena) -> Bool {
         let token = ThreadRecords.currentToken(in: arena())
+        return enterAndTake(token) ? false : lockContended(token, in: arena())
+    }
+
+    /// The first step of taking, which is the only one where the lock is free.
+    @inlinable @inline(__always)
+    func enterAndTake(_ token: UInt32) -> Bool {
         ThreadRecords.enter(offset)
-        if word.pointee.compareExchange(expected: 0, desired: token, ordering: .acquiringAndReleasing).exchanged { return false }
-        return lockContended(token, in: arena())
+        return word.pointee.compareExchange(expected: 0, desired: token, ordering: .acquiringAndReleasing).exchanged
     }
 
     @inline(never) @usableFromInline
-    func lockContended(_ token: UInt32, in arena: Arena) -> Bool { lockSlowly(token, until: .never, in: arena) == .takenFromDead }
+    func lockContended(_ token: UInt32, in arena: Arena) -> Bool {
+        var waiting = Waiting()
+        return lockSlowly(token, until: .never, in: arena, &waiting) == .takenFromDead
+    }
+
+    /// What taking has come to, beside its success.
+    struct Waiting {
+        /// The lock was held by another.
+        var isContended = false
+        var sleeps = 0
+    }
 
     /// As ``lock(in:)``, until `deadline` at most.
     func lock(until deadline: Deadline, in arena: Arena) -> ProcessSharedMutex.Attempt {
         let token = ThreadRecords.currentToken(in: arena)
-        ThreadRecords.enter(offset)
-        if word.pointee.compareExchange(expected: 0, desired: token, ordering: .acquiringAndReleasing).exchanged { return .taken }
-        return lockSlowly(token, until: deadline, in: arena)
+        if enterAndTake(token) { return .taken }
+        var waiting = Waiting()
+        return lockSlowly(token, until: deadline, in: arena, &waiting)
     }
 
     /// Takes the lock if it is free.
@@ -65,19 +80,23 @@ struct OwnerLock: @unchecked Sendable {
         return token != 0 && word.pointee.load(ordering: .relaxed) == token
     }
 
+    /// - Parameter profile: where a wake-up is counted.
     @inlinable @inline(__always)
-    func unlock() {
+    func unlock(profile: @autoclosure () -> LockRecorder? = nil) {
         word.pointee.store(0, ordering: .releasing)
         // The other half of this fence is the heavy one of who announces.
         mp_fence_light()
-        if announcement.pointee.load(ordering: .relaxed) != 0 { wakeOne() }
+        if announcement.pointee.load(ordering: .relaxed) != 0 { wakeOne(profile()) }
         ThreadRecords.leave(offset)
     }
 
     @inline(never) @usableFromInline
-    func wakeOne() {
+    func wakeOne(_ profile: LockRecorder? = nil) {
         announcement.pointee.store(0, ordering: .releasing)
         announcement.wake()
+        // When it is awake: it has waited long enough.
+        profile?.noteWake()
+        mp_probe_lock_wake(word)
     }
 
     // MARK: Waiting
@@ -92,11 +111,26 @@ struct OwnerLock: @unchecked Sendable {
     private static let sleeping: UInt64 = 50_000_000
     private static let sleepingUnsure: UInt64 = 1_000_000
 
-    private func lockSlowly(_ token: UInt32, until deadline: Deadline, in arena: Arena) -> ProcessSharedMutex.Attempt {
+    /// After ``enterAndTake(_:)`` was no success.
+    func lockSlowly(
+        _ token: UInt32, until deadline: Deadline, in arena: Arena, _ waiting: inout Waiting
+    ) -> ProcessSharedMutex.Attempt {
         // A lock that was handed on is free, if not in the way that was tried.
         if let attempt = takeIfFree(token) { return attempt }
-        var hasSlept = false
+        waiting.isContended = true
+        mp_probe_lock_contended(word)
+        // A look at the clock only for who asks what it says.
+        let began = mp_probe_wants_acquired() ? monotonicNow() : 0
+        let attempt = waitAndTake(token, until: deadline, in: arena, &waiting.sleeps)
+        if began != 0, attempt != .notTaken { mp_probe_lock_acquired(word, monotonicNow() - began, UInt64(waiting.sleeps)) }
+        return attempt
+    }
+
+    private func waitAndTake(
+        _ token: UInt32, until deadline: Deadline, in arena: Arena, _ sleeps: inout Int
+    ) -> ProcessSharedMutex.Attempt {
         while true {
+            let hasSlept = sleeps > 0
             if let attempt = spin(token, hasSlept: hasSlept, until: deadline.instant) { return attempt }
             // Unannounced: an announcement costs the owner a system call.
             if !hasSlept, deadline.hasPassed { return giveUp() }
@@ -114,7 +148,7 @@ struct OwnerLock: @unchecked Sendable {
             {
                 handOn(from: current & ThreadRecords.tokenMask)
             }
-            hasSlept = true
+            sleeps += 1
         }
     }
 
@@ -180,6 +214,14 @@ struct OwnerLock: @unchecked Sendable {
     /// Frees the lock if `token`, whose thread has ended, holds it, and says so in the word.
     private func handOn(from token: UInt32) {
         // Nobody but the owner changes the word of a lock that is held, and of those who hand it on one comes first.
-        _ = word.pointee.compareExchange(expected: token, desired: Self.ownerDied, ordering: .acquiringAndReleasing)
+        if word.pointee.compareExchange(expected: token, desired: Self.ownerDied, ordering: .acquiringAndReleasing).exchanged {
+            mp_probe_lock_owner_died(word, Int64(Self.process(of: token) ?? 0))
+        }
+    }
+
+    /// The process of the thread that `token` stands for, if its record is still its own.
+    static func process(of token: UInt32) -> Int32? {
+        guard let arena = try? Arena.current() else { return nil }
+        return ThreadOwner(of: token & ThreadRecords.tokenMask, in: OwnArena(arena: arena))?.processIdentifier
     }
 }

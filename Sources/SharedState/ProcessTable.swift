@@ -198,6 +198,7 @@ package enum CurrentProcess {
             // Another thread may have been faster; then its entry stands, and this one goes unused.
             known = exchanged ? new.bits : original
             if exchanged {
+                takeProfileEntry(of: new)
                 ProcessTable.setProcessIdentifier(getpid(), of: new, in: arena)
                 RunnableProcesses.add(new, in: arena)
             } else {
@@ -207,8 +208,14 @@ package enum CurrentProcess {
         return ProcessIdentity(bits: known)
     }
 
+    /// In the profiles of locks.
+    private static func takeProfileEntry(of identity: ProcessIdentity) {
+        mp_profile_set_entry(UInt32(min(Int(identity.slot), LockLayout.entryCount - 1) * LockLayout.entrySize))
+    }
+
     /// Tells a process that has just begun who it is.
     package static func begin(as identity: ProcessIdentity, in arena: Arena) {
+        takeProfileEntry(of: identity)
         bits.store(identity.bits, ordering: .releasing)
         ProcessTable.setProcessIdentifier(getpid(), of: identity, in: arena)
         RunnableProcesses.add(identity, in: arena)

@@ -21,7 +21,7 @@ package struct ProcessSharedMutex: @unchecked Sendable {
 
     package static var size: Int { Int(mp_mutex_size) }
 
-    @usableFromInline let address: UnsafeMutableRawPointer
+    @usableFromInline package let address: UnsafeMutableRawPointer
 
     /// The mutex at `address`, a multiple of 16, where one has been made.
     package init(at address: UnsafeMutableRawPointer) { self.address = address }

@@ -12,7 +12,9 @@ struct DeathTests {
     @Test(arguments: ["make", "decode", "dropInherited", "dropLast"])
     func inHandles(_ experiment: String) throws { try Laboratory.run(experiment) }
 
-    @Test(arguments: ["firstLock", "lock", "lockOfWord", "lockHandedOn", "unlock", "lockHavingSlept"])
+    @Test(arguments: [
+        "firstLock", "lock", "lockOfWord", "lockHandedOn", "unlock", "lockHavingSlept", "profiledLock", "profiledLockInAnothersPlace",
+    ])
     func inLocks(_ experiment: String) throws { try Laboratory.run(experiment) }
 
     @Test(arguments: ["notify", "useNotification", "passOn", "enterAndLeave", "waitAgain"])

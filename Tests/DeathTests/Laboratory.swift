@@ -62,6 +62,8 @@ struct LaboratoryDoor {
         "passOn": WaitExperiments.passOn,
         "enterAndLeave": WaitExperiments.enterAndLeave,
         "waitAgain": WaitExperiments.waitAgain,
+        "profiledLock": LockExperiments.profiledLock,
+        "profiledLockInAnothersPlace": LockExperiments.profiledLockInAnothersPlace,
         "claimAndFinish": RingExperiments.claimAndFinish,
         "callWorker": RingExperiments.callWorker,
         "sleep": RingExperiments.sleep,

@@ -11,6 +11,11 @@ package final class Program: @unchecked Sendable {
 
     /// Starts the program `name`, which lies beside the test bundle, in a process group of its own, and with little of this one's environment.
     package convenience init(_ name: String, _ arguments: String..., environment: [String: String] = [:]) throws {
+        try self.init(name, arguments, environment: environment)
+    }
+
+    /// The same with a list of arguments.
+    package convenience init(_ name: String, _ arguments: [String], environment: [String: String] = [:]) throws {
         var variables = environment.map { "\($0)=\($1)" }
         for name in ["PATH", "HOME", "LD_LIBRARY_PATH"] {
             if let value = getenv(name) { variables.append("\(name)=\(String(cString: value))") }

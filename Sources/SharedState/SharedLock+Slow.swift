@@ -1,0 +1,127 @@
+import CMultiprocessing
+import Synchronization
+import SystemLayer
+
+/// Taking a lock that is not free, or is one of the C library's; and what its profile then learns.
+extension SharedLock {
+    /// After the default lock could not be taken at once.
+    @inline(never) @usableFromInline
+    func lockSlowly(_ token: UInt32, _ site: CallSite) throws { _ = try wait(token, until: .never, site) }
+
+    /// The same, until `deadline`.
+    func wait(_ token: UInt32, until deadline: Deadline, _ site: CallSite) throws -> Bool {
+        guard let adaptive else { return false }
+        var waiting = OwnerLock.Waiting()
+        let began = recorder?.now ?? 0
+        let attempt = adaptive.lockSlowly(token, until: deadline, in: arena, &waiting)
+        guard let recorder else { return try told(attempt) }
+        let length = Self.length(from: began, to: recorder.now)
+        if attempt == .notTaken {
+            if waiting.isContended { recorder.noteGivenUp(after: length) }
+            return false
+        }
+        recorder.noteSlow(
+            token, wait: waiting.isContended ? length : nil, sleeps: waiting.sleeps, fromDead: attempt == .takenFromDead, site, sites,
+            in: arena)
+        return try told(attempt)
+    }
+
+    /// After a taking at once of which there is more to write than that.
+    @inline(never) @usableFromInline
+    func note(_ token: UInt32, _ site: CallSite) { recorder?.note(token, site, sites, in: arena) }
+
+    /// Before the release, of a hold that is being timed.
+    @inline(never) @usableFromInline
+    func noteHold() { if let adaptive { recorder?.noteHold(of: adaptive.word) } }
+
+    private static func length(from start: UInt64, to end: UInt64) -> UInt64 { end > start ? end - start : 0 }
+
+    @usableFromInline
+    var ownerDied: OwnerDied { OwnerDied(lock: name) }
+
+    private func told(_ attempt: ProcessSharedMutex.Attempt) throws -> Bool {
+        if attempt == .takenFromDead { throw ownerDied }
+        return attempt == .taken
+    }
+
+    /// An attempt that did not wait.
+    func told(_ attempt: ProcessSharedMutex.Attempt, _ site: CallSite) throws -> Bool {
+        if let recorder, attempt != .notTaken {
+            let token = ThreadRecords.currentToken(in: arena)
+            recorder.noteSlow(token, wait: nil, sleeps: 0, fromDead: attempt == .takenFromDead, site, sites, in: arena)
+        }
+        return try told(attempt)
+    }
+
+    // MARK: The C library's kinds
+
+    @usableFromInline
+    func lockPthread(_ site: CallSite) throws {
+        guard recorder == nil, let pthread else {
+            _ = try lockPthread(until: .never, site)
+            return
+        }
+        _ = try own(pthread.mutex.lock(), pthread.owner)
+    }
+
+    /// Until `deadline`.
+    func lockPthread(until deadline: Deadline, _ site: CallSite) throws -> Bool {
+        guard let pthread else { return false }
+        guard let recorder else { return try own(pthread.mutex.lock(until: deadline), pthread.owner) }
+        // Whether it would have to wait, such a mutex does not say.
+        let first = try pthread.mutex.tryLock()
+        if first != .notTaken { return try own(first, pthread.owner, site) }
+        mp_probe_lock_contended(pthread.mutex.address)
+        let (began, beganNanoseconds) = (recorder.now, mp_probe_wants_acquired() ? monotonicNow() : 0)
+        let attempt = try pthread.mutex.lock(until: deadline)
+        let wait = Self.length(from: began, to: recorder.now)
+        if attempt == .notTaken {
+            recorder.noteGivenUp(after: wait)
+            return false
+        }
+        if beganNanoseconds != 0 { mp_probe_lock_acquired(pthread.mutex.address, monotonicNow() - beganNanoseconds, 0) }
+        return try own(attempt, pthread.owner, site, wait: wait)
+    }
+
+    func tryLockPthread(_ site: CallSite) throws -> Bool {
+        guard let pthread else { return false }
+        return try own(pthread.mutex.tryLock(), pthread.owner, site)
+    }
+
+    @usableFromInline
+    func unlockPthread() throws {
+        guard let pthread, pthreadIsHeldByCaller else {
+            throw SharedMemoryError(
+                "\(name) was unlocked by a thread that does not hold it. Unlock it in the thread that locked it, and once.")
+        }
+        if let recorder, recorder.isTiming { recorder.noteHold(of: pthread.mutex.address) }
+        pthread.owner.word.pointee.store(0, ordering: .relaxed)
+        try pthread.mutex.unlock()
+    }
+
+    @usableFromInline
+    var pthreadIsHeldByCaller: Bool { pthread?.owner.word.pointee.load(ordering: .relaxed) == ThreadRecords.currentToken(in: arena) }
+
+    /// Says who has taken a mutex, and notes it.
+    private func own(
+        _ attempt: ProcessSharedMutex.Attempt, _ owner: MutexOwner, _ site: CallSite? = nil, wait: UInt64? = nil
+    ) throws -> Bool {
+        if attempt == .notTaken { return false }
+        let token = ThreadRecords.currentToken(in: arena)
+        if attempt == .takenFromDead, let pthread {
+            let dead = owner.word.pointee.load(ordering: .relaxed)
+            mp_probe_lock_owner_died(pthread.mutex.address, Int64(OwnerLock.process(of: dead) ?? 0))
+        }
+        owner.word.pointee.store(token, ordering: .relaxed)
+        if let recorder, let site {
+            recorder.noteSlow(token, wait: wait, sleeps: 0, fromDead: attempt == .takenFromDead, site, sites, in: arena)
+        }
+        return try told(attempt)
+    }
+}
+
+/// Who holds a pthread mutex, which does not say so itself: written by the owner, and read only to see whether that is the calling thread.
+struct MutexOwner: @unchecked Sendable {
+    // Unchecked: the word is only used atomically.
+    let word: FutexWord
+}
