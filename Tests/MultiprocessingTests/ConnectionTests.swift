@@ -306,7 +306,7 @@ extension PublicInterface {
 
         @Test func nothingIsLeftOpen() throws {
             let arena = try Arena.current()
-            let pool = try Pool(processes: 2)
+            let pool = try Pool(processes: 1)
             _ = try pool.map(0..<8, double)
             let before = arena.objectsInUse
             let lost = try leaks {
