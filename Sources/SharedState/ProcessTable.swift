@@ -90,15 +90,7 @@ package enum ProcessTable {
     private static func reclaim(_ identity: ProcessIdentity, from current: UInt64, in arena: Arena) {
         let state = arena.word(entry(Int(identity.slot)))
         let claimed = word(.reclaiming, generation: identity.generation, parent: CurrentProcess.identity(in: arena).bits)
-        var expected = current & ~pinned
-        while true {
-            let (exchanged, now) = state.pointee.compareExchange(expected: expected, desired: claimed, ordering: .acquiringAndReleasing)
-            if exchanged { break }
-            // Another reclaims it; or the family's first process is taking over holds from it, for some microseconds.
-            guard now == expected | pinned else { return }
-            expected = now & ~pinned
-            sched_yield()
-        }
+        guard move(state, from: current, to: claimed) else { return }
         ThreadRecords.releaseLocks(ofProcess: identity.bits, in: arena)
         awaitChildren(of: identity, in: arena)
         Reclamation.reclaimBlocks(of: identity, in: arena)
@@ -106,6 +98,19 @@ package enum ProcessTable {
         RunnableProcesses.remove(identity, in: arena)
         state.pointee.store(word(.free, generation: identity.generation), ordering: .releasing)
         sweepOrphans(in: arena)
+    }
+
+    /// - Returns: false when another was faster.
+    private static func move(_ state: UnsafeMutablePointer<Atomic<UInt64>>, from current: UInt64, to claimed: UInt64) -> Bool {
+        var expected = current & ~pinned
+        while true {
+            let (exchanged, now) = state.pointee.compareExchange(expected: expected, desired: claimed, ordering: .acquiringAndReleasing)
+            if exchanged { return true }
+            // Or the family's first process is taking over holds from it, for some microseconds.
+            guard now == expected | pinned else { return false }
+            expected = now & ~pinned
+            sched_yield()
+        }
     }
 
     /// The children of a process that has ended are on their way, but until then they may write to what it had lent them (its pools, their arguments), which
