@@ -13,6 +13,9 @@
 int mp_socket_pair(int *first, int *second) {
     int ends[2];
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) return -errno;
+    // What Linux has by default, which it doubles, but whatever the administrator has set: a message of 64 KiB has to fit. A failure leaves what was set.
+    int bytes = 106496;
+    for (int i = 0; i < 2; i++) setsockopt(ends[i], SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
     *first = ends[0];
     *second = ends[1];
     return 0;

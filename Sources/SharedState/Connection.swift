@@ -15,6 +15,9 @@ import SystemLayer
 /// let answer = try mine.receive(Answer.self)
 /// ```
 ///
+/// What can be an argument of a task can be in a message: shared objects, which live on while they are on their way, other connections, open descriptors
+/// (``SharedDescriptor``).
+///
 /// An end is open until every copy of it is: the one in each process that it was sent to, or that was forked (`.fork`) while it was open. A process's death closes
 /// its copies. A copy that is on its way, as an argument of a task that has not begun, is open too.
 ///

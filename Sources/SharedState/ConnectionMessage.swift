@@ -28,6 +28,7 @@ struct MessageHead: BitwiseCopyable {
 final class ConnectionWriter: ByteWriter, @unchecked Sendable {
     // Unchecked: one thread writes; then nothing changes.
     private var sealed: SealedMemory?
+    private var isLight = false
     /// In use until the message is sent, or given up.
     private(set) var attached: [GuardedDescriptor] = []
 
@@ -92,7 +93,7 @@ final class ConnectionWriter: ByteWriter, @unchecked Sendable {
             descriptors.append(hold)
         }
         descriptors += attached.map(\.number)
-        let padding = sealed != nil ? MessageHead.sealedPadding : descriptors.isEmpty ? 0 : MessageHead.descriptorPadding
+        let padding = isLight ? 0 : sealed != nil ? MessageHead.sealedPadding : descriptors.isEmpty ? 0 : MessageHead.descriptorPadding
         return try withUnsafeBytes(of: head) { head in
             try LocalSocket.send(
                 socket, head: head, body: sealed == nil ? written : UnsafeRawBufferPointer(start: nil, count: 0),
@@ -102,6 +103,17 @@ final class ConnectionWriter: ByteWriter, @unchecked Sendable {
 
     /// To be called once, when all is written.
     func finish() throws { try sealed?.fix(at: count) }
+
+    /// Makes it as short as can be: for a socket that has less room than sockets should.
+    func shorten() throws {
+        isLight = true
+        guard sealed == nil else { return }
+        let memory = try SealedMemory(size: count, label: Self.label)
+        memory.bytes.copyMemory(from: written)
+        base.deallocate()
+        sealed = memory
+        try memory.fix(at: count)
+    }
 }
 
 /// Takes messages off a socket.

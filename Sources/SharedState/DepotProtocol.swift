@@ -72,12 +72,21 @@ enum DepotServer {
     static func serve(_ listener: Int32) throws {
         try LocalServer.serve(listener) { client in
             var numbers: [Int32] = []
+            var problem = EINVAL
             let room = [UInt64](unsafeUninitializedCapacity: 3 + DepotRequest.mostHandles) { room, count in
-                let transfer = try? LocalSocket.receive(client, into: UnsafeMutableRawBufferPointer(room), descriptors: &numbers)
-                if case .done(let bytes) = transfer { count = bytes / 8 }
+                do {
+                    let transfer = try LocalSocket.receive(client, into: UnsafeMutableRawBufferPointer(room), descriptors: &numbers)
+                    if case .done(let bytes) = transfer { count = bytes / 8 }
+                } catch {
+                    // This process has no descriptors left for those that came.
+                    problem = (error as? SystemError)?.code ?? EINVAL
+                }
             }
             defer { for number in numbers { close(number) } }
-            guard room.count >= 3, let arena = try? Arena.current() else { return }
+            guard room.count >= 3, let arena = try? Arena.current() else {
+                _ = reply(problem, to: client)
+                return
+            }
             let request = room.withUnsafeBytes { $0.load(as: DepotRequest.self) }
             switch request.order {
             case .store(let kind): store(request, kind, &numbers, client, arena)

@@ -1,4 +1,5 @@
 import BinaryCoding
+import Glibc
 import SystemLayer
 
 /// A value on its way into a connection.
@@ -18,7 +19,12 @@ struct OutgoingMessage {
     /// Does not block.
     /// - Returns: whether it is sent; false when there is no room.
     func send(to socket: Int32) throws -> Bool {
-        switch try writer.send(to: socket, hold: hold?.number) {
+        let transfer: LocalSocket.Transfer
+        do { transfer = try writer.send(to: socket, hold: hold?.number) } catch let error as SystemError where error.code == EMSGSIZE {
+            try writer.shorten()
+            transfer = try writer.send(to: socket, hold: hold?.number)
+        }
+        switch transfer {
         case .done: return true
         case .wouldBlock: return false
         case .noReceiver: throw ConnectionError.endOfStream

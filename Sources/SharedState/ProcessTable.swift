@@ -119,15 +119,7 @@ package enum ProcessTable {
     static func clear(_ identity: ProcessIdentity, from current: UInt64, in arena: Arena) -> Bool {
         let state = arena.word(entry(Int(identity.slot)))
         let claimed = word(.reclaiming, generation: identity.generation, parent: CurrentProcess.identity(in: arena).bits)
-        var expected = current & ~pinned
-        while true {
-            let (exchanged, now) = state.pointee.compareExchange(expected: expected, desired: claimed, ordering: .acquiringAndReleasing)
-            if exchanged { break }
-            // Another reclaims it; or the family's first process is taking over holds from it, for some microseconds.
-            guard now == expected | pinned else { return false }
-            expected = now & ~pinned
-            sched_yield()
-        }
+        guard move(state, from: current, to: claimed) else { return false }
         ThreadRecords.releaseLocks(ofProcess: identity.bits, in: arena)
         awaitChildren(of: identity, in: arena)
         Reclamation.reclaimBlocks(of: identity, in: arena)
@@ -137,6 +129,19 @@ package enum ProcessTable {
         RunnableProcesses.remove(identity, in: arena)
         state.pointee.store(word(.free, generation: identity.generation), ordering: .releasing)
         return true
+    }
+
+    /// - Returns: false when another was faster.
+    private static func move(_ state: UnsafeMutablePointer<Atomic<UInt64>>, from current: UInt64, to claimed: UInt64) -> Bool {
+        var expected = current & ~pinned
+        while true {
+            let (exchanged, now) = state.pointee.compareExchange(expected: expected, desired: claimed, ordering: .acquiringAndReleasing)
+            if exchanged { return true }
+            // Or the family's first process is taking over holds from it, for some microseconds.
+            guard now == expected | pinned else { return false }
+            expected = now & ~pinned
+            sched_yield()
+        }
     }
 
     /// The children of a process that has ended are on their way, but until then they may write to what it had lent them (its pools, their arguments), which

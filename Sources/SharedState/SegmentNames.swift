@@ -122,7 +122,8 @@ enum SegmentClient {
             case .strange:
                 throw SharedMemoryError("The name \"\(name)\" has been taken by a process of another user. Take another name.")
             case .silent:
-                throw SharedMemoryError("The process that created the shared memory \"\(name)\" does not answer. It may have been stopped.")
+                throw SharedMemoryError(
+                    "The process that created the shared memory \"\(name)\" does not answer: it was stopped, or has no descriptors left.")
             }
         }
     }

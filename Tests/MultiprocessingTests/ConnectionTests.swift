@@ -53,18 +53,40 @@ extension PublicInterface {
             try pool.join()
         }
 
-        @Test func severalThreadsTakeOneResult() async throws {
-            let pool = try Pool(processes: 1)
-            for i in 0..<100 {
-                let result = pool.applyAsync(makePipe)
-                try await withThrowingTaskGroup(of: Void.self) { group in
-                    for _ in 0..<4 { group.addTask { try await result.value.async.send("\(i)") } }
-                    try await group.waitForAll()
+        /// Decodes what it is made of again and again, as a type may that tries several forms, and as several threads may that take one result at once.
+        private struct Repeated: Codable, Sendable {
+            let all: [Connection]
+            init(_ one: Connection) { all = [one] }
+            init(from decoder: any Decoder) throws {
+                let container = try decoder.singleValueContainer()
+                all = try (0..<3).map { _ in
+                    _ = try? container.decode(SharedDescriptor.self)
+                    return try container.decode(Connection.self)
                 }
-                #expect(try await pool.applyAsync(receiveKept).value == "\(i)")
             }
-            pool.terminate()
-            try pool.join()
+            func encode(to encoder: any Encoder) throws {
+                var container = encoder.singleValueContainer()
+                try container.encode(all[0])
+            }
+        }
+
+        @Test(arguments: StartMethod.all) func decodedAgainItIsTheSame(method: StartMethod) throws {
+            let (mine, theirs) = try pipe()
+            try withPool(processes: 1, configuration: .init(method)) { pool in
+                let back = try pool.apply(
+                    { (repeated: Repeated) in
+                        for connection in repeated.all { try connection.send(1) }
+                        return repeated
+                    }, Repeated(theirs))
+                for _ in 0..<3 { #expect(try mine.receive(Int.self) == 1) }
+                for connection in back.all { try connection.send(2) }
+                for _ in 0..<3 { #expect(try mine.receive(Int.self) == 2) }
+                try mine.send(Repeated(mine))
+                #expect(try theirs.receive(Repeated.self).all.count == 3)
+                try back.all[0].close()
+                try theirs.close()
+            }
+            #expect(throws: ConnectionError.endOfStream) { try mine.receive(Int.self) }
         }
 
         @Test(arguments: StartMethod.all) func reachesGrandchildren(method: StartMethod) throws {
@@ -284,7 +306,7 @@ extension PublicInterface {
 
         @Test func nothingIsLeftOpen() throws {
             let arena = try Arena.current()
-            let pool = try Pool(processes: 2)
+            let pool = try Pool(processes: 1)
             _ = try pool.map(0..<8, double)
             let before = arena.objectsInUse
             let lost = try leaks {

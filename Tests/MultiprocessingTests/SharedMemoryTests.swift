@@ -133,6 +133,9 @@ extension PublicInterface {
             let program = try Program("HostFixture", "segment-keep", name, "8")
             #expect(program.readLine() == "ready")
             program.send(SIGSTOP)
+            // All its threads.
+            var status: Int32 = 0
+            #expect(waitpid(program.pid, &status, WUNTRACED) == program.pid)
             let error = try errorThrown(SharedMemoryError.self) { try SharedMemory.open(name: name) }
             #expect(error.description.contains("does not answer"))
             program.send(SIGCONT)

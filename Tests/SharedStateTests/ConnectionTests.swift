@@ -44,6 +44,21 @@ import Testing
         #expect(try b.receive([String].self) == words)
     }
 
+    /// An administrator may allow sockets hardly any room.
+    @Test func socketsWithoutRoom() throws {
+        let (a, b) = try pipe()
+        var bytes: Int32 = 1
+        #expect(setsockopt(a.socket.number, SOL_SOCKET, SO_SNDBUF, &bytes, 4) == 0)
+        for count in [10, 1000, 10_000, 60_000, 200_000] {
+            try a.send([UInt8](repeating: 7, count: count))
+            try b.send(count)
+            #expect(try b.receive([UInt8].self) == [UInt8](repeating: 7, count: count))
+            #expect(try a.receive(Int.self) == count)
+            try a.send(descriptor: 0)
+            _ = try b.receiveDescriptor()
+        }
+    }
+
     @Test func wrongTypeFailsThatMessageAlone() throws {
         let (a, b) = try pipe()
         try a.send("text")

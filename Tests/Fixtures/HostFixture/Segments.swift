@@ -65,7 +65,11 @@ extension SharedMemory {
     var limit = rlimit(rlim_cur: 64, rlim_max: 64)
     setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
     var taken: [Int32] = []
-    while case let number = dup(0), number >= 0 { taken.append(number) }
+    // Until nothing is closed any more by a thread that is still about it.
+    for _ in 0..<20 {
+        while case let number = dup(0), number >= 0 { taken.append(number) }
+        usleep(1000)
+    }
     func attempt(_ what: String, _ body: () throws -> Void) {
         do {
             try body()
