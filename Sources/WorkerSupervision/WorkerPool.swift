@@ -39,6 +39,8 @@ package final class WorkerPool: @unchecked Sendable {
     /// When a thread of this process last woke a worker.
     @exclusivity(unchecked) var lastCall: UInt64 = 0
     var workers: [WorkerRecord]
+    /// How many there are to be, whoever is dead at the moment.
+    package let workerCount: Int
     @exclusivity(unchecked) var phase = Phase.open
     var events: [Event] = []
     /// Tasks that are to end by a certain time.
@@ -117,6 +119,7 @@ package final class WorkerPool: @unchecked Sendable {
         records = .allocate(capacity: slots)
         records.initialize(repeating: SlotRecord(), count: slots)
         workers = (0..<count).map { _ in WorkerRecord() }
+        workerCount = count
         // What was printed before is seen before what the workers print.
         ThisProcess.flushOutput()
         do {

@@ -21,6 +21,30 @@ extension PublicInterface {
             }
         }
 
+        @Test(arguments: StartMethod.all) func everyChunkIsWorkedOnOnce(method: StartMethod) async throws {
+            for count in [0, 1, 3, 100_000] {
+                let array = try SharedArray<Int>(repeating: 0, count: count)
+                let body = { @Sendable (part: SharedArray<Int>.Chunk) in
+                    part.withMutableSpan { elements in for i in elements.indices { elements[i] += part.range.lowerBound + i + 1 } }
+                }
+                try withPool(processes: 2, configuration: .init(method)) { pool in
+                    try array.forEachChunk(in: pool, body)
+                    try array.forEachChunk(in: pool, count: 1, body)
+                    for wrong in [0, -1] { #expect(throws: UsageError.self) { try array.forEachChunk(in: pool, count: wrong, body) } }
+                    let works = { @Sendable (part: SharedArray<Int>.Chunk) throws in
+                        if part.range.contains(7) { throw Refusal(reason: "seven") }
+                    }
+                    if count > 7 { #expect(throws: Refusal.self) { try array.forEachChunk(in: pool, works) } }
+                }
+                try await withProcessPoolExecutor(maxWorkers: 2, configuration: .init(method)) { executor in
+                    try await array.forEachChunk(in: executor, count: 3, body)
+                }
+                array.withLock { elements in
+                    for i in elements.indices where elements[i] != 3 * (i + 1) { Issue.record("\(elements[i]) at \(i)") }
+                }
+            }
+        }
+
         @Test(arguments: StartMethod.all) func countsAreExact(method: StartMethod) throws {
             let array = try SharedArray<Int32>(repeating: 0, count: 10)
             let children = (0..<4).map { _ in
