@@ -1,5 +1,11 @@
 /// The same without call sites: for protocols that ask for exactly these, for uses as function values, and for measuring what profiles cost.
 extension SharedLock {
+    /// As ``init(name:kind:profiling:fileID:line:)``.
+    @_disfavoredOverload
+    public convenience init(name: String?, kind: LockKind, profiling: Bool) throws {
+        try self.init(name: name, kind: kind, profiling: profiling, fileID: #fileID, line: #line)
+    }
+
     /// As ``lock(fileID:line:)``.
     @_disfavoredOverload @inlinable
     public func lock() throws { try lock(fileID: #fileID, line: #line) }
