@@ -89,7 +89,8 @@ struct LockMatrix {
         let wanted = cell.figures { "\(Self.prefix).\($0).\(suffix).\($1)" }.filter { $0.metric.hasPrefix(only) }
         print("\n\(suffix): \(section.nanoseconds == 0 ? "the increment alone" : "10 µs held, 10 µs between"), \(team.whereabouts)")
         for line in cell.table.lines { print(line) }
-        try session.record(wanted, notes: cell.notes)
+        for note in cell.notes { print(note) }
+        try session.record(wanted, notes: cell.notes.map { "\(suffix): \($0)" })
     }
 
     private func subject(_ lock: some TimedLock, _ work: LockWork, baselines: [String]) -> Subject {
@@ -148,7 +149,7 @@ struct LockMatrix {
             }
         }
 
-        /// One sample of each; who is first changes with every round. A Python that fails is left out from then on.
+        /// One sample of each; who is first changes with every round. What cannot be measured here and now is left out of this cell.
         private mutating func sample(backwards: Bool = false, _ quantity: KeyPath<Subject, () throws -> Double>) throws -> [String: Double]
         {
             var samples: [String: Double] = [:]
@@ -156,11 +157,19 @@ struct LockMatrix {
                 do {
                     samples[subject.name] = try subject[keyPath: quantity]()
                 } catch let failure as PythonFailure {
-                    notes.append("\(subject.name) is left out: \(failure)")
-                    subjects.removeAll { $0.name == subject.name }
+                    leaveOut(subject, failure)
+                } catch let failure as UnevenTeam {
+                    // A cell less is better than none of those to come.
+                    leaveOut(subject, failure)
                 }
             }
             return samples
+        }
+
+        private mutating func leaveOut(_ subject: Subject, _ failure: any Error) {
+            notes.append("\(subject.name) is left out: \(failure)")
+            subjects.removeAll { $0.name == subject.name }
+            rates[subject.name] = nil
         }
 
         /// Each of the library's against each of its baselines.

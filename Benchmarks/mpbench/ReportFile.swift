@@ -4,11 +4,7 @@ import Glibc
 final class ReportFile {
     private let path: String
 
-    /// Makes the file, or empties it: a place that cannot be written shows before hours of measuring, not after.
-    init(path: String) throws {
-        self.path = path
-        try replace(with: "")
-    }
+    init(path: String) { self.path = path }
 
     /// The file holds `text` afterwards. It is written beside and put in place as a whole: a browser never loads half a page.
     func replace(with text: String) throws {

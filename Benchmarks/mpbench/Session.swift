@@ -34,7 +34,7 @@ final class Session {
         configuration.pinning = (options.pin ?? .none).pinning
         freeConfiguration = configuration
         output = try options.json.map(JSONLinesFile.init(path:))
-        page = try options.report.map(ReportFile.init(path:))
+        page = options.report.map(ReportFile.init(path:))
 
         var load = [0.0, 0, 0]
         let known = getloadavg(&load, 3) == 3
@@ -45,6 +45,8 @@ final class Session {
         for line in lines { print(line) }
         if quick { lines.append("Measured with --quick: for a look, not for a claim.") }
         surroundings = [machineText()] + lines
+        // A place that cannot be written shows before all the measuring, not after.
+        try page?.replace(with: Report(about: surroundings, figures: []).html)
     }
 
     /// The counts of workers that share something: those that were asked for and two, which the goals are about.
