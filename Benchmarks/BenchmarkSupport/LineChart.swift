@@ -15,7 +15,7 @@ struct LineChart {
     /// How many colours the page's style has: `c0` and so on.
     static let colors = 8
 
-    private static let (width, height, left, right, top, bottom) = (460.0, 300.0, 52.0, 150.0, 30.0, 40.0)
+    private static let (width, height, left, right, top, bottom) = (480.0, 300.0, 52.0, 174.0, 30.0, 40.0)
 
     /// The drawing; every point says what it is when pointed at.
     var svg: String {

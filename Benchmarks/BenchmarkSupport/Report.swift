@@ -41,11 +41,15 @@ package struct Report {
     private var table: String {
         let header = ["metric", "value", "unit", "baseline", "its value", "ratio", "interval", "of", "pairs", "goal"]
         let rows = figures.map { figure in
-            let coverage = figure.ratio.coverage > 0 ? fixed(figure.ratio.coverage * 100, decimals: 1) + " %" : "-"
+            // One pair has no interval.
+            let (interval, coverage) =
+                figure.ratio.coverage > 0
+                ? ("\(readable(figure.ratio.low)) – \(readable(figure.ratio.high))", fixed(figure.ratio.coverage * 100, decimals: 1) + " %")
+                : ("-", "-")
             let verdict = figure.goal.map { "\(readable($0)) \(figure.meetsGoal == true ? "met" : "missed")" } ?? ""
             let cells = [
                 figure.metric, readable(figure.value), figure.unit, figure.baseline, readable(figure.baselineValue),
-                readable(figure.ratio.median), "\(readable(figure.ratio.low)) – \(readable(figure.ratio.high))", coverage,
+                readable(figure.ratio.median), interval, coverage,
                 String(figure.pairs),
                 verdict,
             ]
@@ -68,14 +72,14 @@ package struct Report {
         @media (prefers-color-scheme: dark) {
           :root { --ground: #14171a; --ink: #e4e8ec; --faint: #a0a8b0; --grid: #343a40; --met: #3fcf8e; --missed: #ff8a4c; --free: #6cb2f5;
             --c0: #5cb3f5; --c1: #f58a45; --c2: #39c99a; --c3: #e08cc4; --c4: #d4b83a; --c5: #8ad4f5; --c6: #b0b0b0; --c7: #b09af5; } }
-        body { font: 15px/1.45 system-ui, sans-serif; background: var(--ground); color: var(--ink); max-width: 1100px; margin: 2em auto; padding: 0 1em; }
+        body { font: 15px/1.45 system-ui, sans-serif; background: var(--ground); color: var(--ink); max-width: 1440px; margin: 2em auto; padding: 0 1em; }
         .about { color: var(--faint); margin: 0.2em 0; }
         .wide { overflow-x: auto; }
         table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 13px; }
         th, td { padding: 2px 10px; text-align: right; white-space: nowrap; border-bottom: 1px solid var(--grid); }
         th:nth-child(1), td:nth-child(1), th:nth-child(4), td:nth-child(4) { text-align: left; }
         tr.met td:last-child { color: var(--met); } tr.missed td:last-child { color: var(--missed); font-weight: bold; }
-        svg { width: 100%; height: auto; } svg text { font-size: 11px; fill: var(--ink); } svg .title { font-size: 13px; font-weight: bold; }
+        svg { width: 100%; max-width: 1100px; height: auto; } svg text { font-size: 11px; fill: var(--ink); } svg .title { font-size: 13px; font-weight: bold; }
         .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(330px, 1fr)); gap: 1em; }
         .grid { stroke: var(--grid); } .one { stroke: var(--faint); } .goal { stroke: var(--ink); stroke-width: 2; }
         .interval { stroke-width: 3; opacity: 0.6; } .line { fill: none; stroke-width: 2; } .baseline.line { stroke-dasharray: 5 4; stroke-width: 1.5; }
