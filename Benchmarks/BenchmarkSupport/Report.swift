@@ -83,7 +83,7 @@ package struct Report {
         .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(330px, 1fr)); gap: 1em; }
         .grid { stroke: var(--grid); } .one { stroke: var(--faint); } .goal { stroke: var(--ink); stroke-width: 2; }
         .interval { stroke-width: 3; opacity: 0.6; } .line { fill: none; stroke-width: 2; } .baseline.line { stroke-dasharray: 5 4; stroke-width: 1.5; }
-        .met { stroke: var(--met); } .missed { stroke: var(--missed); } .free { stroke: var(--free); } tr { stroke: none; }
+        .met { stroke: var(--met); } .missed { stroke: var(--missed); } .free { stroke: var(--free); }
         .dot.met { fill: var(--met); } .dot.missed { fill: var(--missed); } .dot.free { fill: var(--free); } .dot.baseline { fill: var(--ground); }
         \((0..<LineChart.colors).map { ".c\($0) { stroke: var(--c\($0)); } .dot.c\($0):not(.baseline) { fill: var(--c\($0)); }" }.joined(separator: "\n"))
         """
