@@ -109,7 +109,7 @@ let package = Package(
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             path: "Benchmarks/mpbench", swiftSettings: strictSwift),
-        tests("BenchmarkSupport"),
+        tests("BenchmarkSupport", "CBaselines", "SharedState"),
     ],
     swiftLanguageModes: [.v6],
     cLanguageStandard: .gnu17

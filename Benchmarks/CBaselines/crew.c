@@ -39,6 +39,7 @@ static __attribute__((noinline)) long count_to(long limit) {
 static void carry_out(board *board, char *bytes, int member) {
     order order = board->order;
     cb_share share = {0};
+    if (order.kind == ORDER_LOCK_TIMED) memset(board->members[member].waits, 0, sizeof board->members[member].waits);
     if (order.start) cb_sleep_until(order.start);
     share.began = cb_now();
     switch (order.kind) {
@@ -52,6 +53,13 @@ static void carry_out(board *board, char *bytes, int member) {
         case ORDER_LOCK_CONTENDED:
             do {
                 cb_lock_increment(&board->lock, order.lock, &board->counter, order.batch, order.inside, order.outside);
+                share.operations += order.batch;
+            } while (cb_now() < order.start + order.length);
+            break;
+        case ORDER_LOCK_TIMED:
+            do {
+                cb_lock_increment_timed(
+                    &board->lock, order.lock, &board->counter, order.batch, order.inside, order.outside, board->members[member].waits);
                 share.operations += order.batch;
             } while (cb_now() < order.start + order.length);
             break;
@@ -218,4 +226,18 @@ int cb_crew_lock_contended(
         .kind = ORDER_LOCK_CONTENDED, .members = members, .lock = kind, .start = start, .length = length, .batch = batch,
         .inside = inside, .outside = outside};
     return give(crew, contended, shares) != 0 ? -1 : checked(crew, members, shares);
+}
+
+int cb_crew_lock_timed(
+    cb_crew *crew, int members, cb_lock_kind kind, uint64_t start, uint64_t length, uint64_t batch, uint32_t inside, uint32_t outside,
+    cb_share *shares, uint64_t *waits) {
+    if (fresh_lock(crew, kind) != 0) return -1;
+    order timed = {
+        .kind = ORDER_LOCK_TIMED, .members = members, .lock = kind, .start = start, .length = length, .batch = batch,
+        .inside = inside, .outside = outside};
+    if (give(crew, timed, shares) != 0 || checked(crew, members, shares) != 0) return -1;
+    memset(waits, 0, CB_WAIT_BUCKETS * sizeof *waits);
+    for (int i = 0; i < members; i++)
+        for (int bucket = 0; bucket < CB_WAIT_BUCKETS; bucket++) waits[bucket] += crew->board->members[i].waits[bucket];
+    return 0;
 }

@@ -8,11 +8,13 @@
 
 #include "cb_crew.h"
 #include "cb_pingpong.h"
+#include "cb_waits.h"
 
 typedef enum order_kind {
     ORDER_COUNT,
     ORDER_LOCK_ALONE,
     ORDER_LOCK_CONTENDED,
+    ORDER_LOCK_TIMED,
     ORDER_PINGPONG,
     ORDER_FILL,
     ORDER_FORK,
@@ -53,6 +55,7 @@ typedef struct board {
     nest nest;
     struct {
         _Alignas(128) cb_share share;
+        uint64_t waits[CB_WAIT_BUCKETS];  // of an ORDER_LOCK_TIMED; no page of it is touched by others
     } members[CB_CREW_MOST];
 } board;
 

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "cb_clock.h"
+#include "cb_waits.h"
 
 int cb_lock_init(cb_lock *lock, cb_lock_kind kind) {
     lock->word = 0;
@@ -95,4 +96,22 @@ void cb_lock_increment(cb_lock *lock, cb_lock_kind kind, volatile uint64_t *coun
     // Without work, loops without a trace of it.
     if (inside == 0 && outside == 0) increment(lock, kind, counter, operations, 0, 0);
     else increment(lock, kind, counter, operations, inside, outside);
+}
+
+void cb_lock_increment_timed(
+    cb_lock *lock, cb_lock_kind kind, volatile uint64_t *counter, uint64_t operations, uint32_t inside, uint32_t outside, uint64_t *waits) {
+    uint32_t self = (uint32_t)gettid();
+    for (uint64_t i = 0; i < operations; i++) {
+        uint64_t asked = cb_now();
+        if (kind == CB_LOCK_TID_FUTEX) futex_lock(&lock->word, self);
+        else pthread_mutex_lock(&lock->mutex);
+        uint64_t got = cb_now();
+        *counter += 1;
+        cb_spend(inside);
+        if (kind == CB_LOCK_TID_FUTEX) futex_unlock(&lock->word);
+        else pthread_mutex_unlock(&lock->mutex);
+        // Not under the lock, where it would make others wait.
+        waits[cb_wait_bucket(got - asked)]++;
+        cb_spend(outside);
+    }
 }

@@ -37,12 +37,22 @@ final class Crew {
     }
 
     /// All members increment under the same lock.
-    func contended(_ kind: cb_lock_kind, _ bout: Bout) throws -> [LockShare] {
+    func contended(_ kind: cb_lock_kind, _ bout: Bout, batch: Int = Bout.batch) throws -> [LockShare] {
         var shares = noShares
         let status = cb_crew_lock_contended(
-            handle, Int32(size), kind, bout.start, bout.length, UInt64(Bout.batch), bout.work.inside, bout.work.outside, &shares)
+            handle, Int32(size), kind, bout.start, bout.length, UInt64(batch), bout.work.inside, bout.work.outside, &shares)
         guard status == 0 else { throw BaselineFailure.call("contended locking in C") }
         return shares.map(LockShare.init)
+    }
+
+    /// The same with each taking timed: also how many waits fell into each bucket of `cb_wait_bucket`.
+    func timed(_ kind: cb_lock_kind, _ bout: Bout, batch: Int) throws -> ([LockShare], waits: [UInt64]) {
+        var shares = noShares
+        var waits = [UInt64](repeating: 0, count: Int(CB_WAIT_BUCKETS))
+        let status = cb_crew_lock_timed(
+            handle, Int32(size), kind, bout.start, bout.length, UInt64(batch), bout.work.inside, bout.work.outside, &shares, &waits)
+        guard status == 0 else { throw BaselineFailure.call("timed locking in C") }
+        return (shares.map(LockShare.init), waits)
     }
 
     /// Throws the ball to the first member and back, so often in each of so many batches; the time of each batch in ns.

@@ -31,8 +31,9 @@ final class JSONLinesFile {
 struct CannotWrite: Error, CustomStringConvertible {
     let path: String
     let code: Int32
+    var option = "--json"
 
     var description: String {
-        "cannot write \(path): \(String(cString: strerror(code))); give --json a path in a folder that exists and is writable"
+        "cannot write \(path): \(String(cString: strerror(code))); give \(option) a path in a folder that exists and is writable"
     }
 }

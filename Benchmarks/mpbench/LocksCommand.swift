@@ -17,6 +17,17 @@ struct LocksCommand: ParsableCommand {
             fewer times, as a rate is a rate.
             `profiler.on` is a contended `SharedLock` with its profile, against the same without; `profiler.off` is one without, against the same \
             steps compiled without the question whether there is a profile.
+            `--matrix` goes on with everything that can serve as a lock: `lock.matrix.LOCK.SECTION.PLACE.CONTENDERS.QUANTITY`. LOCK is \
+            `value` (a `SharedValue`), a kind of `SharedLock`, `recursive`, `semaphore` (of one), `writers` and `readers` (of a \
+            read-write lock; readers share it), `atomic` (`SharedAtomic.add`, no lock) or `queue` (a put and a get). SECTION is `short`, \
+            the increment alone, back to back, or `long`, 10 us of work under the lock and 10 us between (not for readers, atomic and \
+            queue, which exclude nobody). PLACE is `near`, within a package and node, a core's own threads first, or `far`, from package \
+            to package, where the machine has several. CONTENDERS go from 1 to two for each processor. QUANTITY is `throughput`, \
+            millions of turns a second; `fairness`, what the slowest did over an equal share, in a bout of a second; or `p99.9`, the \
+            time from the asking to the having that 999 of a thousand takings do not exceed, in ns, measured in bouts of its own, as \
+            looking at the clock takes time (of `queue`: the time of both calls). Also against python.Lock, `multiprocessing.Lock`. \
+            --pin and --workers do not matter to it. About a minute for each two processors with --quick, ten without; --only \
+            lock.matrix.adaptive.short selects.
             """)
 
     @OptionGroup var options: MeasurementOptions
@@ -24,8 +35,17 @@ struct LocksCommand: ParsableCommand {
     @Option(help: ArgumentHelp("Only the metrics that begin so, such as lock.contended.", valueName: "metric"))
     var only = ""
 
+    @Flag(help: "Then everything that can serve as a lock, by contenders, section and placement.")
+    var matrix = false
+
     func run() throws {
-        try measureLocks(Session(options), only: only)
+        let session = try Session(options)
+        let isForMatrix = only.hasPrefix(LockMatrix.prefix)
+        if !isForMatrix { try measureLocks(session, only: only) }
+        guard matrix || isForMatrix else { return }
+        let python = Python()
+        defer { python.end() }
+        try LockMatrix(session, python, only: only).measure()
     }
 }
 

@@ -59,8 +59,8 @@ struct LockShare: Codable, Sendable {
     }
 }
 
-/// A lock under measurement, of the library or of C: how one process and how several increment a counter under it.
-protocol MeasuredLock: AnyObject {
+/// A lock at which several processes contend, of the library or of C.
+protocol ContendedLock: AnyObject {
     /// How it is called in the output.
     var name: String { get }
     /// How many processes contend.
@@ -70,29 +70,40 @@ protocol MeasuredLock: AnyObject {
     /// What the slowest process did over its equal share, in the last bout.
     var fairness: Double { get set }
 
-    /// One process increments so often. Blocks.
-    func alone(operations: Int) throws -> LockShare
     /// All processes increment for the time of the bout. Blocks; throws when an increment was lost.
     func contended(_ bout: Bout) throws -> [LockShare]
 }
 
-extension MeasuredLock {
+/// A lock under measurement, of the library or of C: how one process and how several increment a counter under it.
+protocol MeasuredLock: ContendedLock {
+    /// One process increments so often. Blocks.
+    func alone(operations: Int) throws -> LockShare
+}
+
+extension ContendedLock {
     /// Millions of increments a second of one bout, all processes together.
+    func rate(length: UInt64, work: LockWork = .none) throws -> Double {
+        let (start, shares, _) = try punctually(length: length, work: work) { (try contended($0), ()) }
+        let counts = shares.map(\.operations)
+        let sum = counts.reduce(0, +)
+        if let least = counts.min(), sum > 0 { fairness = Double(least) * Double(counts.count) / Double(sum) }
+        return Double(sum) * 1000 / Double((shares.map(\.ended).max() ?? start) - start)
+    }
+
+    /// Holds a bout at which all are in time; also when it began.
     ///
     /// A bout at which somebody came late was no contention for a part of it, and is held again. With more processes than processors
     /// some always come late, when the scheduler lets them; then it is enough that all came while the bout lasted.
-    func rate(length: UInt64, work: LockWork = .none) throws -> Double {
+    func punctually<T>(
+        length: UInt64, work: LockWork, _ hold: (Bout) throws -> (shares: [LockShare], T)
+    ) throws -> (start: UInt64, [LockShare], T) {
         let crowded = members > processors
         let length = crowded ? length * UInt64((members + processors - 1) / processors) : length
         for _ in 1...20 {
             let bout = Bout(length: length, work: work)
             let latest = bout.start + (crowded ? length : length / 10)
-            let shares = try contended(bout)
-            guard let end = shares.map(\.ended).max(), shares.allSatisfy({ $0.began < latest }) else { continue }
-            let counts = shares.map(\.operations)
-            let sum = counts.reduce(0, +)
-            if let least = counts.min(), sum > 0 { fairness = Double(least) * Double(counts.count) / Double(sum) }
-            return Double(sum) * 1000 / Double(end - bout.start)
+            let (shares, more) = try hold(bout)
+            if !shares.isEmpty, shares.allSatisfy({ $0.began < latest }) { return (bout.start, shares, more) }
         }
         throw UnevenTeam(size: members)
     }

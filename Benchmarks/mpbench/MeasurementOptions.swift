@@ -18,6 +18,9 @@ struct MeasurementOptions: ParsableArguments {
 
     @Option(help: ArgumentHelp("Also write every figure to this file, one JSON object a line.", valueName: "file"))
     var json: String?
+
+    @Option(help: ArgumentHelp("Also show every figure on a page for a browser, with plots, in this file.", valueName: "file"))
+    var report: String?
 }
 
 extension WorkerCounts: ExpressibleByArgument {

@@ -41,7 +41,10 @@ final class Python {
     }
 
     /// What the order measured; of most orders the time in ns. Blocks, for a minute at most.
-    func number(_ order: String, _ numbers: Int...) throws(PythonFailure) -> Double {
+    func number(_ order: String, _ numbers: Int...) throws(PythonFailure) -> Double { try number(order, numbers) }
+
+    /// As above, of a list of numbers.
+    func number(_ order: String, _ numbers: [Int]) throws(PythonFailure) -> Double {
         guard socket >= 0 else { throw PythonFailure("it has ended") }
         let text = ([order] + numbers.map(String.init)).joined(separator: " ") + "\n"
         guard cb_companion_send(socket, text, text.utf8.count) == 0 else { throw gone("it has ended") }

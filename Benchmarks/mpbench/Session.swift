@@ -15,6 +15,11 @@ final class Session {
     /// The same where the host works as much as the workers: pinned to all processors there are, they would have to share theirs with it.
     let freeConfiguration: WorkerConfiguration
     private let output: JSONLinesFile?
+    private let page: ReportFile?
+    /// What the figures depend on, for the page; and what there is on it so far.
+    private let surroundings: [String]
+    private var figures: [Figure] = []
+    private var notes: [String] = []
 
     /// Throws when the file for the figures cannot be written. Prints what the figures depend on.
     init(_ options: MeasurementOptions) throws {
@@ -29,13 +34,19 @@ final class Session {
         configuration.pinning = (options.pin ?? .none).pinning
         freeConfiguration = configuration
         output = try options.json.map(JSONLinesFile.init(path:))
+        page = options.report.map(ReportFile.init(path:))
 
         var load = [0.0, 0, 0]
         let known = getloadavg(&load, 3) == 3
-        print("\(available) processors, load \(known ? load.map { fixed($0, decimals: 2) }.joined(separator: " ") : "unknown")")
+        var lines = ["\(available) processors, load \(known ? load.map { fixed($0, decimals: 2) }.joined(separator: " ") : "unknown")"]
         #if DEBUG
-            print("This is a debug build: its figures mean nothing. Build with -c release.")
+            lines.append("This is a debug build: its figures mean nothing. Build with -c release.")
         #endif
+        for line in lines { print(line) }
+        if quick { lines.append("Measured with --quick: for a look, not for a claim.") }
+        surroundings = [machineText()] + lines
+        // A place that cannot be written shows before all the measuring, not after.
+        try page?.replace(with: Report(about: surroundings, figures: []).html)
     }
 
     /// The counts of workers that share something: those that were asked for and two, which the goals are about.
@@ -64,6 +75,15 @@ final class Session {
                 "ratio: above 1 is better than the baseline; median over pairs measured in turn, with its "
                     + "\(fixed(coverage * 100, decimals: 1)) % interval from order statistics (Conover 1999, 3.2)")
         }
+        try record(figures, notes: notes)
+    }
+
+    /// Writes figures to the file, and the page, if they were asked for. Each is complete whenever this returns.
+    func record(_ figures: [Figure], notes: [String] = []) throws {
         try output?.append(figures.map(\.jsonLine))
+        guard let page else { return }
+        self.figures += figures
+        self.notes += notes
+        try page.replace(with: Report(about: surroundings, figures: self.figures, notes: self.notes).html)
     }
 }

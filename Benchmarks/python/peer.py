@@ -58,7 +58,7 @@ def median(lengths):
     return sorted(lengths)[len(lengths) // 2]
 
 
-# Orders. Each returns the nanoseconds that it took, but for `memory`.
+# Orders. Each returns the nanoseconds that it took, but for `memory` and `contend`.
 
 
 def map_tasks(workers, tasks):
@@ -162,6 +162,85 @@ def increment_contended(workers, times):
     return max(spans[1::2]) - min(spans[::2])
 
 
+WAIT_BUCKETS = 592  # as in CBaselines/include/cb_waits.h
+
+
+def wait_bucket(length):
+    if length < 16:
+        return length
+    exponent = length.bit_length() - 1
+    return WAIT_BUCKETS - 1 if exponent >= 40 else (exponent - 3) * 16 + (length >> exponent - 4 & 15)
+
+
+def wait_floor(bucket):
+    """The shortest wait in a bucket, in ns."""
+    return bucket if bucket < 16 else (16 + bucket % 16) << bucket // 16 - 1
+
+
+def spend(length):
+    until = now() + length
+    while now() < until:
+        pass
+
+
+def take_turns(lock, value, start, length, inside, outside, timed, processor, results):
+    if processor >= 0:
+        os.sched_setaffinity(0, [processor])
+    start.wait()
+    began, times, waits = now(), 0, []
+    while True:
+        asked = now() if timed else 0
+        with lock:
+            if timed:
+                waits.append(now() - asked)
+            value.value += 1
+            if inside:
+                spend(inside)
+        if outside:
+            spend(outside)
+        times += 1
+        # A look at the clock costs a tenth of such a turn.
+        if now() >= began + length:
+            break
+    counts = [0] * WAIT_BUCKETS
+    for wait in waits:
+        counts[wait_bucket(wait)] += 1
+    results[:] = [times, began, now()] + counts
+
+
+def contend(kind, what, length, inside, outside, *processors):
+    """python.Lock (kind 0), python.Value.get_lock (kind 1): a process on each of `processors` (negative: anywhere) takes turns for `length` ns, with so many ns of work
+    under the lock and after it. What 0: turns a thousand seconds; 1: the slowest's share over an equal one, in millionths; 2: the 99.9th percentile of the waits, in ns."""
+    workers = len(processors)
+    value, start = CONTEXT.Value("q", 0), CONTEXT.Barrier(workers)
+    lock = value.get_lock() if kind == 1 else CONTEXT.Lock()
+    # Without the lock of its own, which would be a second one around the first.
+    inner = value if kind == 1 else value.get_obj()
+    results = [CONTEXT.RawArray("q", 3 + WAIT_BUCKETS) for _ in processors]
+    processes = [
+        CONTEXT.Process(target=take_turns, args=(lock, inner, start, length, inside, outside, what == 2, processor, result))
+        for processor, result in zip(processors, results)
+    ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    times = [result[0] for result in results]
+    if value.value != sum(times):
+        raise ValueError(f"{value.value} increments were made instead of {sum(times)}")
+    if what == 0:
+        return sum(times) * 10**12 // (max(result[2] for result in results) - min(result[1] for result in results))
+    if what == 1:
+        return min(times) * workers * 10**6 // sum(times)
+    counts = [sum(result[3 + bucket] for result in results) for bucket in range(WAIT_BUCKETS)]
+    below = 0
+    for bucket, count in enumerate(counts):
+        below += count
+        if count and below * 1000 >= sum(counts) * 999:
+            return (wait_floor(bucket) + wait_floor(bucket + 1) - 1) // 2
+    raise ValueError("no wait was timed")
+
+
 def resident_share(process):
     """The bytes of a process, those that it shares divided by how many share them (PSS)."""
     with open(f"/proc/{process}/smaps_rollup") as lines:
@@ -194,6 +273,7 @@ ORDERS = {
     "process": run_processes,
     "pool": run_pool,
     "lock": increment_contended,
+    "contend": contend,
     "memory": measure_memory,
     "version": lambda: sys.version_info[0] * 1000 + sys.version_info[1],
 }

@@ -11,5 +11,6 @@
 #include "cb_pingpong.h"
 #include "cb_pipes.h"
 #include "cb_spawn.h"
+#include "cb_waits.h"
 
 #endif

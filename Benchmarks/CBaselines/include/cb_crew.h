@@ -42,4 +42,10 @@ int cb_crew_lock_contended(
     cb_crew *crew, int members, cb_lock_kind kind, uint64_t start, uint64_t length, uint64_t batch, uint32_t inside, uint32_t outside,
     cb_share *shares);
 
+// The same with each taking timed, from the asking to the having: waits[b] becomes how many waits of the whole crew fell into bucket b
+// (cb_wait_bucket) of CB_WAIT_BUCKETS. The two looks at the clock are in the turns, one of them under the lock: no rates are taken from this.
+int cb_crew_lock_timed(
+    cb_crew *crew, int members, cb_lock_kind kind, uint64_t start, uint64_t length, uint64_t batch, uint32_t inside, uint32_t outside,
+    cb_share *shares, uint64_t *waits);
+
 #endif

@@ -24,4 +24,8 @@ int cb_lock_init(cb_lock *lock, cb_lock_kind kind);
 // Adds `operations` to *counter, one at a time, each under the lock, in the calling process; with so many turns of `cb_spend` under the lock, and after it.
 void cb_lock_increment(cb_lock *lock, cb_lock_kind kind, volatile uint64_t *counter, uint64_t operations, uint32_t inside, uint32_t outside);
 
+// The same, and counts in `waits` how long each taking took (cb_waits.h).
+void cb_lock_increment_timed(
+    cb_lock *lock, cb_lock_kind kind, volatile uint64_t *counter, uint64_t operations, uint32_t inside, uint32_t outside, uint64_t *waits);
+
 #endif
