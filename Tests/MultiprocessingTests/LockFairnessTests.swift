@@ -1,0 +1,60 @@
+import Glibc
+import Multiprocessing
+import SharedState
+import TestSupport
+import Testing
+
+extension PublicInterface {
+    /// How a lock is shared among those that want nothing else.
+    @Suite struct LockFairnessTests {
+        /// Nobody goes without: in a second each has a tenth of its share, whether the lock is held for a moment or for long, and wanted again at once.
+        @Test(arguments: [2, 3, 8], [0, 20, 300]) func nobodyStarves(contenders: Int, microsecondsHeld: Int) throws {
+            let counts = try share(contenders, microsecondsHeld)
+            let least = try #require(counts.min())
+            #expect(least * contenders * 10 >= counts.reduce(0, +), "\(counts)")
+        }
+
+        @Test(.enabled(if: getenv("MP_FAIRNESS") != nil)) func distribution() throws {
+            for contenders in [2, 3, 4, 8] {
+                for held in [0, 20, 300] {
+                    let shares = try (0..<11).map { _ in
+                        let counts = try share(contenders, held)
+                        return Double(counts.min() ?? 0) * Double(contenders) / Double(counts.reduce(0, +))
+                    }.sorted()
+                    print("FAIR \(contenders) held \(held) us: min \(shares[0]) median \(shares[5]) max \(shares[10])")
+                }
+            }
+        }
+
+        /// How often each of them has had the lock in a second.
+        private func share(_ contenders: Int, _ microsecondsHeld: Int) throws -> [Int] {
+            let lock = try SharedLock()
+            let begun = try SharedAtomic(0)
+            let isOver = try SharedAtomic(false)
+            let children = (0..<contenders).map { _ in
+                ChildProcess(lock, begun, isOver, microsecondsHeld, configuration: .init(.fork)) {
+                    (lock: SharedLock, begun: SharedAtomic<Int>, isOver: SharedAtomic<Bool>, microsecondsHeld: Int) in
+                    begun.add(1)
+                    // None has it for itself before the last has come.
+                    while begun.load() >= 0 { usleep(100) }
+                    var count = 0
+                    while !isOver.load() {
+                        try lock.withLock {
+                            let end = ContinuousClock.now + .microseconds(microsecondsHeld)
+                            while microsecondsHeld > 0, ContinuousClock.now < end {}
+                        }
+                        count += 1
+                    }
+                    return count
+                }
+            }
+            for child in children { try child.start() }
+            try #require(eventually { begun.load() == contenders })
+            begun.store(-1)
+            // It takes some time to see how it is shared.
+            usleep(1_000_000)
+            isOver.store(true)
+            return try children.map { try $0.result() }
+        }
+    }
+}
