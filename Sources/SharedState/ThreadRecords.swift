@@ -127,8 +127,8 @@ package enum ThreadRecords {
     static func strikeOut(_ lock: UInt64, of n: Int, _ entries: UnsafeMutablePointer<Atomic<UInt64>>) {
         let places = 0..<min(n, listed)
         // As many places are empty as locks are not listed: if this one is not, the last takes the place that is.
-        let found = places.first { entries[$0].load(ordering: .relaxed) == lock } ?? places.first { entries[$0].load(ordering: .relaxed) == 0 }
-        guard let found else { return }
+        func place(of lock: UInt64) -> Int? { places.first { entries[$0].load(ordering: .relaxed) == lock } }
+        guard let found = place(of: lock) ?? place(of: 0) else { return }
         entries[found].store(n > listed ? 0 : entries[n - 1].load(ordering: .relaxed), ordering: .relaxed)
     }
 

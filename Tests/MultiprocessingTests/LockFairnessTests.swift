@@ -8,7 +8,7 @@ extension PublicInterface {
     /// How a lock is shared among those that want nothing else.
     @Suite struct LockFairnessTests {
         /// Nobody goes without: in a second each has a tenth of its share, whether the lock is held for a moment or for long, and wanted again at once.
-        @Test(arguments: [2, 3, 8], [0, 20, 300]) func nobodyStarves(contenders: Int, microsecondsHeld: Int) throws {
+        @Test(arguments: [2, 8], [0, 20, 300]) func nobodyStarves(contenders: Int, microsecondsHeld: Int) throws {
             // Whom the lock starves it starves again. A machine that is busy with other things may keep one from it for most of a second, which is no fault of the lock.
             var seconds: [[Int]] = []
             while seconds.count < 3 {
@@ -21,7 +21,7 @@ extension PublicInterface {
         }
 
         /// How often each of them has had the lock in a second.
-        func share(_ contenders: Int, _ microsecondsHeld: Int) throws -> [Int] {
+        private func share(_ contenders: Int, _ microsecondsHeld: Int) throws -> [Int] {
             let lock = try SharedLock()
             let begun = try SharedAtomic(0)
             let isOver = try SharedAtomic(false)

@@ -123,10 +123,11 @@ private struct Scene: Codable, Sendable {
     ) throws {
         try lock.withLock(repair: {
             // Half an increment is made a whole one.
-            guard (0...1).contains(pairs[first] - pairs[first + 1]) else { throw Refusal(reason: "more than half an increment", code: first) }
+            let half = pairs[first] - pairs[first + 1]
+            guard half == 0 || half == 1 else { throw Refusal(reason: "more than half an increment", code: first) }
             pairs[first + 1] = pairs[first]
         }) {
-            guard pairs[first] == pairs[first + 1] else { throw Refusal(reason: "somebody else is inside, or was and is not told of", code: first) }
+            guard pairs[first] == pairs[first + 1] else { throw Refusal(reason: "another is inside, or died there untold", code: first) }
             pairs[first] += 1
             try body()
             pairs[first + 1] += 1

@@ -1,4 +1,3 @@
-import CMultiprocessing
 import Glibc
 import Synchronization
 import SystemLayer
@@ -28,10 +27,15 @@ import Testing
 
     private struct Unfinished: Error {}
 
+    /// Where the calling thread's record is.
+    private static func record(in arena: Arena) -> Int {
+        ArenaLayout.threadTable + (Int(ThreadRecords.currentToken(in: arena) & 0x1fff) - 1) * ArenaLayout.threadRecordSize
+    }
+
     /// What is entered in the calling thread's list.
-    private static func listed() -> (count: Int, places: [UInt64]) {
-        guard let record = mp_thread_record() else { return (0, []) }
-        func word(_ at: Int) -> UInt64 { (record + at).assumingMemoryBound(to: Atomic<UInt64>.self).pointee.load(ordering: .relaxed) }
+    private static func listed(in arena: Arena) -> (count: Int, places: [UInt64]) {
+        let record = record(in: arena)
+        func word(_ at: Int) -> UInt64 { arena.word(record + at).pointee.load(ordering: .relaxed) }
         let count = Int(word(ThreadRecords.depth))
         return (count, (0..<min(count, ThreadRecords.listed)).map { word(ThreadRecords.locks + 8 * $0) })
     }
@@ -56,7 +60,7 @@ import Testing
                         locks[index].lock(in: arena)
                         held.insert(index)
                     }
-                    let (count, places) = Self.listed()
+                    let (count, places) = Self.listed(in: arena)
                     let named = places.filter { $0 != 0 }
                     try #require(count == held.count)
                     try #require(Set(named).count == named.count)
@@ -65,7 +69,7 @@ import Testing
                     for index in held { try #require(locks[index].isHeldByCaller) }
                 }
                 for index in held { locks[index].unlock() }
-                try #require(Self.listed().count == 0)
+                try #require(Self.listed(in: arena).count == 0)
             }
         }
         withExtendedLifetime(values) {}
@@ -104,11 +108,10 @@ import Testing
         let shared = try SharedValue(0)
         let offset = Int(shared.handle) + ObjectBlock.payload
         let lock = OwnerLock(word: arena.word32(offset), offset: UInt64(offset))
-        let record = try Self.onThread {
+        let at = try Self.onThread {
             lock.lock(in: arena)
-            return mp_thread_record().map { $0 - arena.base }
+            return Self.record(in: arena)
         }
-        let at = try #require(record)
         #expect(eventually { arena.word(at).pointee.load(ordering: .acquiring) & 15 == 0 })
         #expect(arena.word(at + ThreadRecords.depth).pointee.load(ordering: .acquiring) == 0)
         #expect(lock.lock(in: arena), "its owner has died")
