@@ -7,7 +7,7 @@ import SystemLayer
 /// Pass it as an argument, or capture it in a `.fork` child. It can be passed again and again.
 ///
 /// It *breaks* when it can no longer be relied on that all will come: when a party gives up, when ``abort()`` is called, and when a process dies that holds a
-/// handle to it, whether it has come or was still to come. Then all who wait are told at once, and everybody who comes, by ``BrokenBarrier``, until
+/// handle to it or was about to get one, whether it has come or was still to come. Then all who wait are told at once, and everybody who comes, by ``BrokenBarrier``, until
 /// ``reset()``. A worker that ends in order, as a child process after its body, or a pool's worker after a task, breaks nothing.
 ///
 /// ```swift
@@ -17,7 +17,7 @@ import SystemLayer
 /// if try barrier.wait() == 0 { print("all have done the first half") }
 /// secondHalf()
 /// ```
-public final class SharedBarrier: Codable, Sendable, SharedObject, SharedHandleDecodable {
+public final class SharedBarrier: Codable, Sendable, SharedObject, SharedHandleDecodable, ReliedOnObject {
     // The object: the state; from 64 on who waits; then a place for each party.
     private static let queueAt = 64
     private static let placesAt = queueAt + WaitQueue.size
@@ -193,6 +193,8 @@ public final class SharedBarrier: Codable, Sendable, SharedObject, SharedHandleD
             }
         }
     }
+
+    package func receiverDied(_ processIdentifier: Int32) { breakUp(.partyDied, pid: UInt32(bitPattern: processIdentifier)) }
 
     /// Settles the death of a process that held `block`, a barrier, for its caller, who sees to it that it stays. It can be repeated.
     /// - Parameter inOrder: whether it had nothing more to do when it ended; then it breaks the barrier only if a thread of its was waiting.

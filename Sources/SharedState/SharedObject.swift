@@ -32,6 +32,12 @@ func handleError(_ type: any Any.Type, _ decoder: any Decoder, _ text: String) -
     DecodingError.dataCorrupted(DecodingError.Context(codingPath: decoder.codingPath, debugDescription: text))
 }
 
+/// An object whose users count on one another.
+package protocol ReliedOnObject: AnyObject {
+    /// A process has died that was to get this object, before it held it: from then on, reclaiming tells it.
+    func receiverDied(_ processIdentifier: Int32)
+}
+
 extension ObjectBlock {
     /// The object of a kind that needs no further description at `handle`, which may be anything; held for a new handle.
     static func retain(_ kind: Kind, at handle: UInt64, isHeld: Bool = false) -> ObjectBlock? {

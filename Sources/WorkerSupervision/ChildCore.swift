@@ -147,8 +147,12 @@ package final class ChildCore: @unchecked Sendable {
         phase = .ended(descriptor, status)
         let outcome = takeOutcome()
         let launch = self.launch
+        let arguments = retained
         (self.launch, retained) = (nil, [])
+        // It may have died before it had them.
+        let isMissed = outcome == nil && !isSettled
         lock.unlock()
+        if isMissed { for case let object as any ReliedOnObject in arguments { object.receiverDied(descriptor.processIdentifier) } }
         if let launch {
             ProcessTable.reclaim(launch.identity, in: launch.arena)
             launch.free()

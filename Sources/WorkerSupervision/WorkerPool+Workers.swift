@@ -221,6 +221,8 @@ extension WorkerPool {
     }
 
     private func settleLost(_ slot: Int, _ word: SlotWord, _ end: WorkerEnd) {
+        // It may have died before it had them.
+        for case let object as any ReliedOnObject in records[slot].retained { object.receiverDied(end.processIdentifier) }
         var text = describeFunction(slot)
         if let limit = configuration.memoryLimit {
             text += ", under a memory limit of \(limit.bytes) bytes, which it may have exceeded"

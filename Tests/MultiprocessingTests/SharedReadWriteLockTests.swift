@@ -152,13 +152,17 @@ extension PublicInterface {
                 try await group.waitForAll()
             }
             #expect(counter.value == 40)
-            // This thread holds it while the others wait, and gives up the processor to nobody of the pool.
-            let waiting = try lock.withWriteLock {
-                let tasks = [Task { try await lock.async.withReadLock {} }, Task { try await lock.async.withWriteLock {} }]
-                for task in tasks { task.cancel() }
-                return tasks
-            }
+            // Another process holds it while they wait.
+            let shared = Shared(lock: lock, numbers: try SharedArray<Int>(repeating: 0, count: 2))
+            let begun = try SharedValue<Int>(0)
+            let child = ChildProcess(stay, shared, begun, true)
+            try child.start()
+            #expect(eventually { begun.value == 1 })
+            let waiting = [Task { try await lock.async.withReadLock {} }, Task { try await lock.async.withWriteLock {} }]
+            for task in waiting { task.cancel() }
             for task in waiting { await #expect(throws: CancellationError.self) { try await task.value } }
+            child.kill()
+            try child.join()
         }
     }
 }
