@@ -48,7 +48,8 @@ import Testing
             let offset = Int(value.handle) + ObjectBlock.payload
             return OwnerLock(word: arena.word32(offset), offset: UInt64(offset))
         }
-        try Self.onThread {
+        // What is recorded on a thread of one's own belongs to no test.
+        let problem: String? = try Self.onThread {
             var random = SystemRandomNumberGenerator()
             for _ in 0..<1_000 {
                 var held: Set<Int> = []
@@ -62,16 +63,18 @@ import Testing
                     }
                     let (count, places) = Self.listed(in: arena)
                     let named = places.filter { $0 != 0 }
-                    try #require(count == held.count)
-                    try #require(Set(named).count == named.count)
-                    try #require(Set(named).isSubset(of: held.map { locks[$0].offset }), "what is listed is held")
-                    for index in 0..<9 where !held.contains(index) { try #require(!locks[index].isHeldByCaller) }
-                    for index in held { try #require(locks[index].isHeldByCaller) }
+                    let locked = Set(held.map { locks[$0].offset })
+                    if count != held.count || Set(named).count != named.count || !locked.isSuperset(of: named) {
+                        return "\(places) of \(count) listed, \(locked) held"
+                    }
+                    for index in 0..<9 where held.contains(index) != locks[index].isHeldByCaller { return "\(index) of \(held)" }
                 }
                 for index in held { locks[index].unlock() }
-                try #require(Self.listed(in: arena).count == 0)
+                if Self.listed(in: arena).count != 0 { return "something is left" }
             }
+            return nil
         }
+        #expect(problem == nil)
         withExtendedLifetime(values) {}
     }
 
@@ -121,22 +124,22 @@ import Testing
     /// A lock that is dropped while it is held keeps its memory, which is still listed; the handles that are not the last go as ever.
     @Test(arguments: [LockKind.adaptive, .pthreadRobust]) func aHeldLockIsNotFreed(kind: LockKind) throws {
         let arena = try Arena.current()
-        try Self.onThread {
+        let counts = try Self.onThread {
             let before = arena.objectsInUse
             var lock: SharedLock? = try SharedLock(kind: kind)
-            let handle = try #require(lock?.handle)
+            let handle = lock?.handle ?? 0
             try lock?.lock()
-            var second = SharedLock.find(handle: handle, isHeld: false)
-            second = nil
-            #expect(second == nil)
+            // A second handle comes and goes.
+            _ = SharedLock.find(handle: handle, isHeld: false)
             lock = nil
-            #expect(arena.objectsInUse == before + 1)
+            let whileHeld = arena.objectsInUse - before
             // Who finds it again may release it.
             lock = SharedLock.find(handle: handle, isHeld: false)
             try lock?.unlock()
             HandleRegistry.endCustody(of: handle, in: arena)
             lock = nil
-            #expect(arena.objectsInUse == before)
+            return [whileHeld, arena.objectsInUse - before]
         }
+        #expect(counts == [1, 0])
     }
 }
