@@ -57,6 +57,9 @@ struct HandleTable {
         return true
     }
 
+    /// How many handles there are.
+    func count(_ offset: Int) -> Int { entries[place(offset)].count }
+
     /// Those behind a free place that the search for them would end at move up to it.
     private mutating func remove(_ place: Int) {
         var free = place

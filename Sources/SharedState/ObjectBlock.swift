@@ -190,6 +190,13 @@ package enum HandleRegistry {
         if counts.decrement(block.offset) { block.removeHolder(CurrentProcess.identity(in: block.arena)) }
     }
 
+    /// The same of a lock that the calling thread may hold: the last handle to such a one stays, for as long as the process. The thread's list names the lock's
+    /// memory, or the C library's does, so it must not become another's.
+    static func release(_ block: ObjectBlock, isHeldByCaller: Bool) {
+        if isHeldByCaller, lock.withLock({ counts.count(block.offset) == 1 }) { return }
+        release(block)
+    }
+
     /// Holds on to an object that a message names, from when its sender lets go until it is decoded or dropped.
     package static func takeCustody(of handle: UInt64, in arena: Arena) { retain(ObjectBlock(offset: Int(handle), in: arena)) }
     package static func endCustody(of handle: UInt64, in arena: Arena) { release(ObjectBlock(offset: Int(handle), in: arena)) }

@@ -100,7 +100,10 @@ extension SharedLock {
     }
 
     @usableFromInline
-    var pthreadIsHeldByCaller: Bool { pthread?.owner.word.pointee.load(ordering: .relaxed) == ThreadRecords.currentToken(in: arena) }
+    var pthreadIsHeldByCaller: Bool {
+        let token = mp_thread_token()
+        return token != 0 && pthread?.owner.word.pointee.load(ordering: .relaxed) == token
+    }
 
     /// Says who has taken a mutex, and notes it.
     private func own(

@@ -116,7 +116,7 @@ public final class SharedLock: Codable, Sendable, SharedObject, SharedHandleDeco
 
     deinit {
         sites?.deallocate()
-        HandleRegistry.release(block)
+        HandleRegistry.release(block, isHeldByCaller: isHeldByCaller)
     }
 
     /// What it is called; "a SharedLock" when it was given no name.

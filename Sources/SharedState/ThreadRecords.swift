@@ -106,7 +106,7 @@ package enum ThreadRecords {
         let n = Int(truncatingIfNeeded: count.pointee.load(ordering: .relaxed))
         guard n > 0 else { return }
         let entries = (record + locks).assumingMemoryBound(to: Atomic<UInt64>.self)
-        if n <= listed, (entries + (n &- 1)).pointee.load(ordering: .relaxed) != lock { moveLast(n, over: lock, entries) }
+        if n > listed || (entries + (n &- 1)).pointee.load(ordering: .relaxed) != lock { strikeOut(lock, of: n, entries) }
         count.pointee.store(UInt64(truncatingIfNeeded: n &- 1), ordering: .releasing)
     }
 
@@ -119,12 +119,17 @@ package enum ThreadRecords {
         return n > 0 && n <= listed && (entries + (n &- 1)).pointee.load(ordering: .relaxed) == lock
     }
 
+    /// Strikes out a lock that is not the last of the `n` that are entered.
+    ///
+    /// What is listed is always held, or nearly: the memory of a lock that is not held may be another's by the time that the thread dies. So where there are more
+    /// locks than places, a place becomes 0, as does not happen otherwise, and is filled once all have a place again.
     @usableFromInline @inline(never)
-    static func moveLast(_ n: Int, over lock: UInt64, _ entries: UnsafeMutablePointer<Atomic<UInt64>>) {
-        for i in 0..<n where entries[i].load(ordering: .relaxed) == lock {
-            entries[i].store(entries[n - 1].load(ordering: .relaxed), ordering: .relaxed)
-            return
-        }
+    static func strikeOut(_ lock: UInt64, of n: Int, _ entries: UnsafeMutablePointer<Atomic<UInt64>>) {
+        let places = 0..<min(n, listed)
+        // As many places are empty as locks are not listed: if this one is not, the last takes the place that is.
+        func place(of lock: UInt64) -> Int? { places.first { entries[$0].load(ordering: .relaxed) == lock } }
+        guard let found = place(of: lock) ?? place(of: 0) else { return }
+        entries[found].store(n > listed ? 0 : entries[n - 1].load(ordering: .relaxed), ordering: .relaxed)
     }
 
     /// Whether the thread that `token` stands for can still release what it holds.
@@ -157,6 +162,8 @@ package enum ThreadRecords {
         for i in 0..<count {
             Listed.settle(arena.word(record(index) + locks + i * 8).pointee.load(ordering: .relaxed), of: token, in: arena)
         }
+        // Else the next to have the record, if it dies before it has cleared the list, would be settled where others' memory is by then.
+        arena.word(record(index) + depth).pointee.store(0, ordering: .releasing)
         arena.word(record(index)).pointee.store(state & ~15, ordering: .releasing)
     }
 

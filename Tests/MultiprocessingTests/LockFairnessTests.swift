@@ -1,0 +1,54 @@
+import Glibc
+import Multiprocessing
+import SharedState
+import TestSupport
+import Testing
+
+extension PublicInterface {
+    /// How a lock is shared among those that want nothing else.
+    @Suite struct LockFairnessTests {
+        /// Nobody goes without: in a second each has a tenth of its share, whether the lock is held for a moment or for long, and wanted again at once.
+        @Test(arguments: [2, 8], [0, 20, 300]) func nobodyStarves(contenders: Int, microsecondsHeld: Int) throws {
+            // Whom the lock starves it starves again. A machine that is busy with other things may keep one from it for most of a second, which is no fault of the lock.
+            var seconds: [[Int]] = []
+            while seconds.count < 3 {
+                let counts = try share(contenders, microsecondsHeld)
+                let least = try #require(counts.min())
+                if least * contenders * 10 >= counts.reduce(0, +) { return }
+                seconds.append(counts)
+            }
+            Issue.record("in none of three seconds had everybody a tenth of its share: \(seconds)")
+        }
+
+        /// How often each of them has had the lock in a second.
+        private func share(_ contenders: Int, _ microsecondsHeld: Int) throws -> [Int] {
+            let lock = try SharedLock()
+            let begun = try SharedAtomic(0)
+            let isOver = try SharedAtomic(false)
+            let children = (0..<contenders).map { _ in
+                ChildProcess(lock, begun, isOver, microsecondsHeld, configuration: .init(.fork)) {
+                    (lock: SharedLock, begun: SharedAtomic<Int>, isOver: SharedAtomic<Bool>, microsecondsHeld: Int) in
+                    begun.add(1)
+                    // None has it for itself before the last has come.
+                    while begun.load() >= 0 { usleep(100) }
+                    var count = 0
+                    while !isOver.load() {
+                        try lock.withLock {
+                            let end = ContinuousClock.now + .microseconds(microsecondsHeld)
+                            while microsecondsHeld > 0, ContinuousClock.now < end {}
+                        }
+                        count += 1
+                    }
+                    return count
+                }
+            }
+            for child in children { try child.start() }
+            try #require(eventually { begun.load() == contenders })
+            begun.store(-1)
+            // It takes some time to see how it is shared.
+            usleep(1_000_000)
+            isOver.store(true)
+            return try children.map { try $0.result() }
+        }
+    }
+}

@@ -1,0 +1,145 @@
+import Glibc
+import Synchronization
+import SystemLayer
+import TestSupport
+import Testing
+
+@testable import SharedState
+
+/// A thread's list of the locks that it holds, which is all that is left of them when it dies.
+@Suite(.serialized, .watchdog(seconds: 120)) struct NestedLockTests {
+    private static func onThread<R: Sendable>(_ body: @escaping @Sendable () throws -> R) throws -> R {
+        let result = HostLock()
+        let ended = FutexWord.makeFutexWord()
+        defer { ended.deallocate() }
+        nonisolated(unsafe) var outcome: Result<R, any Error>?
+        nonisolated(unsafe) let word = ended
+        try startThread(name: "nested") {
+            let value = Result { try body() }
+            result.withLock { outcome = value }
+            word.pointee.store(1, ordering: .releasing)
+            word.wakeAll()
+        }
+        while ended.pointee.load(ordering: .acquiring) == 0 { ended.wait(while: 0) }
+        guard let outcome = result.withLock({ outcome }) else { throw Unfinished() }
+        return try outcome.get()
+    }
+
+    private struct Unfinished: Error {}
+
+    /// Where the calling thread's record is.
+    private static func record(in arena: Arena) -> Int {
+        ArenaLayout.threadTable + (Int(ThreadRecords.currentToken(in: arena) & 0x1fff) - 1) * ArenaLayout.threadRecordSize
+    }
+
+    /// What is entered in the calling thread's list.
+    private static func listed(in arena: Arena) -> (count: Int, places: [UInt64]) {
+        let record = record(in: arena)
+        func word(_ at: Int) -> UInt64 { arena.word(record + at).pointee.load(ordering: .relaxed) }
+        let count = Int(word(ThreadRecords.depth))
+        return (count, (0..<min(count, ThreadRecords.listed)).map { word(ThreadRecords.locks + 8 * $0) })
+    }
+
+    /// With more locks than places, released in another order than they were taken in: nothing that is not held is listed, and what is held is, once it has room.
+    @Test func theListHasWhatIsHeld() throws {
+        let arena = try Arena.current()
+        let values = try (0..<9).map { try SharedValue($0) }
+        let locks = values.map { value in
+            let offset = Int(value.handle) + ObjectBlock.payload
+            return OwnerLock(word: arena.word32(offset), offset: UInt64(offset))
+        }
+        // What is recorded on a thread of one's own belongs to no test.
+        let problem: String? = try Self.onThread {
+            var random = SystemRandomNumberGenerator()
+            for _ in 0..<1_000 {
+                var held: Set<Int> = []
+                for _ in 0..<30 {
+                    let index = Int.random(in: 0..<9, using: &random)
+                    if held.remove(index) != nil {
+                        locks[index].unlock()
+                    } else {
+                        locks[index].lock(in: arena)
+                        held.insert(index)
+                    }
+                    let (count, places) = Self.listed(in: arena)
+                    let named = places.filter { $0 != 0 }
+                    let locked = Set(held.map { locks[$0].offset })
+                    if count != held.count || Set(named).count != named.count || !locked.isSuperset(of: named) {
+                        return "\(places) of \(count) listed, \(locked) held"
+                    }
+                    for index in 0..<9 where held.contains(index) != locks[index].isHeldByCaller { return "\(index) of \(held)" }
+                }
+                for index in held { locks[index].unlock() }
+                if Self.listed(in: arena).count != 0 { return "something is left" }
+            }
+            return nil
+        }
+        #expect(problem == nil)
+        withExtendedLifetime(values) {}
+    }
+
+    /// A thread that has held more locks than its list has places does not take one for its own that it has released.
+    @Test func aReleasedLockIsNotOnesOwn() throws {
+        let locks = try (0..<7).map { _ in try SharedRecursiveLock() }
+        for lock in locks { try lock.lock() }
+        try locks[0].unlock()
+        for lock in locks[1..<6].reversed() { try lock.unlock() }
+        // Takes it, and ends holding it only once this thread has tried.
+        let (taken, tried) = (FutexWord.makeFutexWord(), FutexWord.makeFutexWord())
+        nonisolated(unsafe) let words = (taken, tried)
+        let first = locks[0]
+        try startThread(name: "other") {
+            try? first.lock()
+            words.0.pointee.store(1, ordering: .releasing)
+            words.0.wakeAll()
+            while words.1.pointee.load(ordering: .acquiring) == 0 { words.1.wait(while: 0) }
+            try? first.unlock()
+        }
+        while taken.pointee.load(ordering: .acquiring) == 0 { taken.wait(while: 0) }
+        #expect(try !first.tryLock())
+        #expect(throws: SharedMemoryError.self) { try first.unlock() }
+        tried.pointee.store(1, ordering: .releasing)
+        tried.wakeAll()
+        #expect(try first.lock(timeout: .seconds(60)))
+        try first.unlock()
+        try locks[6].unlock()
+    }
+
+    /// Of a thread that has ended, nothing stays listed: the next to have its record may die before it has cleared the list.
+    @Test func aRecordIsLeftEmpty() throws {
+        let arena = try Arena.current()
+        let shared = try SharedValue(0)
+        let offset = Int(shared.handle) + ObjectBlock.payload
+        let lock = OwnerLock(word: arena.word32(offset), offset: UInt64(offset))
+        let at = try Self.onThread {
+            lock.lock(in: arena)
+            return Self.record(in: arena)
+        }
+        #expect(eventually { arena.word(at).pointee.load(ordering: .acquiring) & 15 == 0 })
+        #expect(arena.word(at + ThreadRecords.depth).pointee.load(ordering: .acquiring) == 0)
+        #expect(lock.lock(in: arena), "its owner has died")
+        lock.unlock()
+    }
+
+    /// A lock that is dropped while it is held keeps its memory, which is still listed; the handles that are not the last go as ever.
+    @Test(arguments: [LockKind.adaptive, .pthreadRobust]) func aHeldLockIsNotFreed(kind: LockKind) throws {
+        let arena = try Arena.current()
+        let counts = try Self.onThread {
+            let before = arena.objectsInUse
+            var lock: SharedLock? = try SharedLock(kind: kind)
+            let handle = lock?.handle ?? 0
+            try lock?.lock()
+            // A second handle comes and goes.
+            _ = SharedLock.find(handle: handle, isHeld: false)
+            lock = nil
+            let whileHeld = arena.objectsInUse - before
+            // Who finds it again may release it.
+            lock = SharedLock.find(handle: handle, isHeld: false)
+            try lock?.unlock()
+            HandleRegistry.endCustody(of: handle, in: arena)
+            lock = nil
+            return [whileHeld, arena.objectsInUse - before]
+        }
+        #expect(counts == [1, 0])
+    }
+}
