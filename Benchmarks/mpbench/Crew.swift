@@ -37,7 +37,7 @@ final class Crew {
     }
 
     /// All members increment under the same lock.
-    func contended(_ kind: cb_lock_kind, _ bout: Bout, batch: Int = Bout.batch) throws -> [LockShare] {
+    func contended(_ kind: cb_lock_kind, _ bout: Bout, batch: Int) throws -> [LockShare] {
         var shares = noShares
         let status = cb_crew_lock_contended(
             handle, Int32(size), kind, bout.start, bout.length, UInt64(batch), bout.work.inside, bout.work.outside, &shares)

@@ -21,7 +21,7 @@ extension TimedLock {
 
 extension LockWork {
     /// How many turns are done between two looks at the clock: with long ones, as few as the clock does not show in.
-    fileprivate var batch: Int { inside + outside == 0 ? Bout.batch : 4 }
+    var batch: Int { inside + outside == 0 ? Bout.batch : 4 }
 }
 
 /// An object of the library's, in the workers of a pool.
@@ -77,35 +77,4 @@ final class MatrixSubject: TimedLock {
         case .lock, .recursive, .semaphore, .writers: counter[MatrixOrder.counterAt]
         }
     }
-}
-
-/// A lock of the C crew.
-final class MatrixBaseline: TimedLock {
-    let name: String
-    let members: Int
-    let processors: Int
-    var fairness = 1.0
-    private let kind: cb_lock_kind
-    private let crew: Crew
-
-    private init(_ name: String, _ kind: cb_lock_kind, _ team: Team) {
-        self.name = name
-        self.kind = kind
-        crew = team.crew
-        members = team.size
-        processors = team.processorCount
-    }
-
-    static func all(_ team: Team) -> [MatrixBaseline] {
-        [
-            MatrixBaseline("c.tid-futex", CB_LOCK_TID_FUTEX, team),
-            MatrixBaseline("c.pthread-normal", CB_LOCK_PTHREAD_NORMAL, team),
-            MatrixBaseline("c.pthread-adaptive", CB_LOCK_PTHREAD_ADAPTIVE, team),
-            MatrixBaseline("c.pthread-robust", CB_LOCK_PTHREAD_ROBUST, team),
-        ]
-    }
-
-    func contended(_ bout: Bout) throws -> [LockShare] { try crew.contended(kind, bout, batch: bout.work.batch) }
-
-    func timed(_ bout: Bout) throws -> (shares: [LockShare], waits: [UInt64]) { try crew.timed(kind, bout, batch: bout.work.batch) }
 }
