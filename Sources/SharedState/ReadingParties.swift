@@ -21,6 +21,9 @@ final class ReadingParties: @unchecked Sendable {
     private let lock = HostLock()
     private var waiting: Party?
 
+    /// How many wait together.
+    var waitingCount: Int { lock.withLock { waiting?.members ?? 0 } }
+
     /// Joins those that wait.
     /// - Returns: nil when there is no place left. Who gets a party has to leave it.
     func join(_ shared: SharedReadWriteLock) -> Party? {

@@ -113,13 +113,13 @@ extension SharedReadWriteLock {
 
     /// The calling thread, which writes, lets a task of this process do so, which goes on in another thread. No thread's list names the lock then: should the process
     /// die, it is settled with the object.
-    private func giveToProcess() {
+    func giveToProcess() {
         // While the lock is held nobody but its owner writes the word.
         writers.word.pointee.store(ProcessToken.current(in: block.arena), ordering: .releasing)
         ThreadRecords.leave(writers.offset)
     }
 
-    private func takeFromProcess(afterDeath isAfterDeath: Bool) -> Bool {
+    func takeFromProcess(afterDeath isAfterDeath: Bool) -> Bool {
         let token = ThreadRecords.currentToken(in: block.arena)
         ThreadRecords.enter(writers.offset)
         writers.word.pointee.store(token, ordering: .releasing)

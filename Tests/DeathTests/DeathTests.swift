@@ -20,6 +20,12 @@ struct DeathTests {
     @Test(arguments: ["notify", "useNotification", "passOn", "enterAndLeave", "waitAgain"])
     func inWaitQueues(_ experiment: String) throws { try Laboratory.run(experiment) }
 
+    @Test(arguments: [
+        "readLock", "writeLock", "writeLockAfterDeath", "endReading", "endWriting", "waitToRead", "waitToWrite", "giveUpReading",
+        "giveUpWriting", "readAsTask", "writeAsTask",
+    ])
+    func inReadWriteLocks(_ experiment: String) throws { try Laboratory.run(experiment) }
+
     @Test(arguments: ["claimAndFinish", "callWorker", "sleep"])
     func inTheTaskRing(_ experiment: String) throws { try Laboratory.run(experiment) }
 
