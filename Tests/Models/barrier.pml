@@ -5,8 +5,8 @@
  *
  * How a party waits, and is woken by every change, is waiters.pml's: here it looks and falls asleep in one step, and all are woken in one.
  *
- * Run with one death and a supervisor that lives, with one that may die, and without deaths with a party that may give up (GIVE_UP), or with a reset at any time
- * (EARLY_RESET: then who comes too late for the others waits, rightly).
+ * Run with one death and a supervisor that lives; without the reset (NO_RESET) with one that may die, with two deaths, and with more parties than places (CROWD); with a party that may give up (GIVE_UP), and
+ * without deaths with a reset at any time (EARLY_RESET: then who comes too late for the others waits, rightly). More states than are worth the time: all of it at once.
  * Mistakes that must be found: FREE_IN_SAME_GENERATION, TAKE_ANY_FREE, LEAVE_BEFORE_LOOKING, RESET_AT_ONCE, BREAK_DRAINING, COMPLETE_BY_STORE, SETTLE_WAITERS_ONLY,
  * SETTLE_WITHOUT_ADVANCING, SETTLE_WITHOUT_FREEING, CHANGE_SILENTLY. */
 #define PARTIES 2
@@ -34,7 +34,7 @@ bool asleep[THREADS];
 bool killed[THREADS], ended[THREADS], is_in_order[THREADS], settled[THREADS];
 byte deaths, missing;
 bool is_settling, first_supervisor_gone, is_reset;
-byte left_first;            /* who has been told, or has passed often enough, or has died */
+bool has_left[PARTIES];     /* it has been told, or has passed often enough, or has died */
 
 /* What is checked. */
 byte came[GENERATIONS];
@@ -216,14 +216,21 @@ proctype Party(byte i) {
     bool seen_pending, moved, has_passed;
     {
         if
+#ifdef CROWD
+        :: true ->
+#else
         :: i < PARTIES ->
+#endif
             do
             :: turns < TURNS -> meet(); if :: has_passed -> turns++ :: else -> break fi
             :: else -> break
             od;
-            atomic { turns = 0; has_passed = false; left_first++ }
+            atomic { turns = 0; has_passed = false; if :: i < PARTIES -> has_left[i] = true :: else fi }
+#ifndef CROWD
         :: else
+#endif
         fi;
+#ifndef NO_RESET
 end_unneeded:
         is_reset && (i < PARTIES || missing > 0);
         meet();
@@ -231,16 +238,18 @@ end_unneeded:
         /* A new phase works, unless there is a new death, or one that nobody had settled. */
         assert(has_passed || deaths > missing || phase == broken || pending);
 #endif
+#endif
         is_in_order[i] = true
     } unless { killed[i] }
     atomic {
         seen = 0; n = 0; turn = 0; turns = 0; mine = 0; seen_phase = filling; was = filling; seen_pending = false; moved = false; has_passed = false;
         asleep[i] = false; ended[i] = true;
-        if :: killed[i] -> left_first++ :: else -> settled[i] = true fi }
+        if :: i < PARTIES -> has_left[i] = true :: else fi;
+        if :: !killed[i] -> settled[i] = true :: else fi }
 }
 
 /* Another process, that lives. */
-active proctype Resetter() {
+proctype Resetter() {
     byte seen, n;
     mtype seen_phase = filling;
     bool seen_pending, moved;
@@ -248,7 +257,7 @@ active proctype Resetter() {
     skip;
 #else
     /* Those who are to meet anew know that they are. */
-end: left_first >= PARTIES && (!ended[0] || settled[0]) && (!ended[1] || settled[1]);
+end: has_left[0] && has_left[1] && (!ended[0] || settled[0]) && (!ended[1] || settled[1]);
 #endif
     atomic {
         if
@@ -303,6 +312,7 @@ end:    do
             atomic { settled[t] = true; is_settling = false; t = 0 }
         od
     } unless { me == 0 && first_supervisor_gone }
+    d_step { t = 0; n = 0; k = 0; seen = 0; seen_phase = filling; seen_pending = false; moved = false; is_there = false }
 }
 
 active proctype Killer() {
@@ -317,18 +327,26 @@ active proctype Killer() {
 /* When nothing moves any more. */
 active proctype Judge() {
     timeout ->
-#ifdef EARLY_RESET
+#if defined(EARLY_RESET) || defined(CROWD)
     /* Who waits does so for somebody who has not come. */
     assert(!(asleep[0] || asleep[1] || asleep[2]) || (phase == filling && (owner[0] == NOBODY || owner[1] == NOBODY)));
 #else
     assert(!(asleep[0] || asleep[1] || asleep[2]));
+#ifndef NO_RESET
     assert(is_reset)
+#endif
 #endif
 }
 
 init {
     atomic {
-        run Party(0); run Party(1); run Party(2);
+        run Party(0); run Party(1);
+#ifdef CROWD
+        run Party(2);
+#endif
+#ifndef NO_RESET
+        run Party(2); run Resetter();
+#endif
         run Supervisor(0);
 #if SUPERVISOR_MAY_DIE
         run Supervisor(1)
