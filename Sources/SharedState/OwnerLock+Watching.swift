@@ -2,33 +2,28 @@ import Synchronization
 import SystemLayer
 
 extension OwnerLock {
-    /// Calls `attempt`, which takes the lock if it is free and does everything under it, in one thread, at once and then whenever the lock looks free, until it
-    /// returns something. It calls what it is given once it has the lock.
-    /// - Throws: `CancellationError` when the task is cancelled while it waits; what `attempt` throws.
+    /// As ``AsyncGate/whenFree(_:until:isolation:waitUntilFree:_:)``, of this lock.
+    func whenFree<R>(
+        until deadline: Deadline, in arena: Arena, isolation: isolated (any Actor)?, _ attempt: (_ taken: () -> Void) throws -> R?
+    ) async throws -> R? {
+        try await AsyncGate.whenFree(
+            offset, until: deadline, isolation: isolation, waitUntilFree: { try waitUntilFree(until: deadline, in: arena, $0) }, attempt)
+    }
+
+    /// The same, without a deadline.
     func whenFree<R>(
         in arena: Arena, isolation: isolated (any Actor)?, _ attempt: (_ taken: () -> Void) throws -> R?
     ) async throws -> R {
-        if let result = try attempt({}) { return result }
-        try await AsyncGate.enter(offset)
-        var isInside = true
-        // The next may wait for the lock as soon as this one has it.
-        func leave() {
-            if isInside { AsyncGate.leave(offset) }
-            isInside = false
-        }
-        defer { leave() }
-        while true {
-            if let result = try attempt(leave) { return result }
-            try await AsyncWait.run { try waitUntilFree(in: arena, $0) }
-        }
+        while true { if let result = try await whenFree(until: .never, in: arena, isolation: isolation, attempt) { return result } }
     }
 
-    /// Waits, as who wants the lock does, until nobody holds it, and leaves it to another thread of this process to take it: somebody else may be faster.
+    /// Waits, as who wants the lock does, until nobody holds it, at most until `deadline`, and leaves it to another thread of this process to take it: somebody else
+    /// may be faster.
     ///
     /// It ends with the lock announced. So whoever takes it next wakes a sleeper when it lets go, as the one that this thread may have been woken in place of. Should
     /// nobody take it, because the task it is meant for is gone, the sleepers find the free lock when they look by themselves.
     /// - Throws: `CancellationError` once `cancellation` is.
-    func waitUntilFree(in arena: Arena, _ cancellation: WaitCancellation) throws {
+    func waitUntilFree(until deadline: Deadline, in arena: Arena, _ cancellation: WaitCancellation) throws {
         _ = ThreadRecords.currentToken(in: arena)
         // If this thread dies, another is woken in its place.
         ThreadRecords.enter(offset)
@@ -43,8 +38,8 @@ extension OwnerLock {
                 if isFree { wakeOne() }
                 throw CancellationError()
             }
-            if isFree { return }
-            let limit = Deadline(after: isSure ? .milliseconds(50) : .milliseconds(1))
+            if isFree || deadline.hasPassed { return }
+            let limit = min(deadline, Deadline(after: isSure ? .milliseconds(50) : .milliseconds(1)))
             if !announcement.wait(while: 1, until: limit), !ThreadRecords.isLive(current & ThreadRecords.tokenMask, in: arena) {
                 // As `lockSlowly` does, should nobody be left to hand the lock on.
                 settle(current & ThreadRecords.tokenMask)

@@ -62,7 +62,9 @@ extension SharedReadWriteLock {
         /// As ``SharedReadWriteLock/withWriteLock(_:)``.
         public func withWriteLock<R>(isolation: isolated (any Actor)? = #isolation, _ body: () throws -> R) async throws -> R {
             while true {
-                if let result = try await write(until: .never, isolation: isolation, { try lock.writing(afterDeath: $0, body) }) { return result }
+                if let result = try await write(until: .never, isolation: isolation, { try lock.writing(afterDeath: $0, body) }) {
+                    return result
+                }
             }
         }
 
