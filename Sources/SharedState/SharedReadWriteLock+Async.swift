@@ -6,7 +6,8 @@ extension SharedReadWriteLock {
     public var async: Async { Async(lock: self) }
 
     /// Waits for a lock without blocking a thread of the concurrency pool. What is done under the lock is synchronous: who holds a lock is a thread, and an
-    /// asynchronous function may go on in another after each `await`. When the task is cancelled before it has the lock, it throws a `CancellationError` at once.
+    /// asynchronous function may go on in another after each `await`. When the task is cancelled before it has the lock, it throws a `CancellationError`: at once, or
+    /// some milliseconds later where it waits for another writer.
     public struct Async: Sendable {
         fileprivate let lock: SharedReadWriteLock
 

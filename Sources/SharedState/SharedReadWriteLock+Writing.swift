@@ -10,11 +10,8 @@ extension SharedReadWriteLock {
     func beginWriting() throws -> Bool {
         let token = ThreadRecords.currentToken(in: block.arena)
         if writers.isHeldByCaller { throw recursive }
-        if writers.enterAndTake(token) {
-            if try places.areFree || waitForReaders(token, until: .never) { return state.writerDied }
-        }
-        // Also after a wait without a deadline that came to one.
-        return try beginWritingSlowly(token)
+        guard writers.enterAndTake(token) else { return try beginWritingSlowly(token) }
+        return try places.areFree || waitForReaders(token, until: .never) ? state.writerDied : beginWritingAgain()
     }
 
     /// After ``OwnerLock/enterAndTake(_:)`` was no success.
@@ -22,7 +19,11 @@ extension SharedReadWriteLock {
     private func beginWritingSlowly(_ token: UInt32) throws -> Bool {
         var waiting = OwnerLock.Waiting()
         if writers.lockSlowly(token, until: .never, in: block.arena, &waiting) == .takenFromDead { noteDeath() }
-        if try waitForReaders(token, until: .never) { return state.writerDied }
+        return try waitForReaders(token, until: .never) ? state.writerDied : beginWritingAgain()
+    }
+
+    /// After a wait without a deadline that came to one: never mind, another.
+    private func beginWritingAgain() throws -> Bool {
         while true { if let isAfterDeath = try beginWriting(until: .never) { return isAfterDeath } }
     }
 

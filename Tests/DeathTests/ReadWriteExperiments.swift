@@ -63,14 +63,14 @@ enum ReadWriteExperiments {
     /// The victim waits to write, sleeps, and is woken when somebody has read.
     static func waitToWrite() throws {
         let scene = try Scene()
-        let place = Atomic<Int>(0)
+        let place = Place()
         try scene.run(
             "SharedReadWriteLock.withWriteLock, with a sleep",
             meanwhile: {
                 try scene.startHolder(
-                    until: scene.lock.waitingWriter, { place.store(try scene.lock.beginReading(), ordering: .sequentiallyConsistent) }
+                    until: scene.lock.waitingWriter, { place.index = try scene.lock.beginReading() }
                 ) {
-                    scene.lock.endReading(place.load(ordering: .sequentiallyConsistent))
+                    scene.lock.endReading(place.index)
                 }
             }, operation: { try scene.lock.withWriteLock { scene.change() } })
     }
@@ -88,12 +88,12 @@ enum ReadWriteExperiments {
     /// The victim waits to write until its deadline, for the readers.
     static func giveUpWriting() throws {
         let scene = try Scene()
-        let place = Atomic<Int>(0)
+        let place = Place()
         try scene.run(
             "SharedReadWriteLock.withWriteLock, in vain",
             meanwhile: {
-                try scene.startHolder(until: nil, { place.store(try scene.lock.beginReading(), ordering: .sequentiallyConsistent) }) {
-                    scene.lock.endReading(place.load(ordering: .sequentiallyConsistent))
+                try scene.startHolder(until: nil, { place.index = try scene.lock.beginReading() }) {
+                    scene.lock.endReading(place.index)
                 }
             }, operation: { _ = try scene.lock.withWriteLock(timeout: .milliseconds(5)) { scene.change() } })
     }
@@ -120,6 +120,11 @@ enum ReadWriteExperiments {
                 scene.lock.giveToProcess()
                 try scene.lock.writing(afterDeath: scene.lock.takeFromProcess(afterDeath: false)) { scene.change() }
             })
+    }
+
+    private final class Place: @unchecked Sendable {
+        // Unchecked: one thread's.
+        var index = 0
     }
 
     /// A lock, two numbers that writers keep equal, and a thread that uses the lock beside the victim.
@@ -179,7 +184,9 @@ enum ReadWriteExperiments {
             try start {
                 try begin()
                 self.isHeld.store(true, ordering: .sequentiallyConsistent)
-                while !self.isTooLate.load(ordering: .sequentiallyConsistent), queue.map({ !self.isSleeping(in: $0) }) ?? true { usleep(50) }
+                while !self.isTooLate.load(ordering: .sequentiallyConsistent), queue.map({ !self.isSleeping(in: $0) }) ?? true {
+                    usleep(50)
+                }
                 end()
             }
             try wait(for: "the lock is not to be had") { isHeld.load(ordering: .sequentiallyConsistent) }

@@ -8,6 +8,31 @@ import Testing
 
 /// The words of a ``SharedReadWriteLock``; `Tests/MultiprocessingTests` has its behaviour between processes.
 @Suite(.watchdog(seconds: 120)) struct ReadWriteLockTests {
+    private final class Number: Sendable {
+        private let number = Atomic<Int>(0)
+        var value: Int { number.load(ordering: .sequentiallyConsistent) }
+        func add(_ n: Int) { number.wrappingAdd(n, ordering: .sequentiallyConsistent) }
+    }
+
+    private struct Scene: Sendable {
+        let reads = Number()
+        let seen = Number()
+        let hasWriter = Number()
+        let isReleased = Number()
+        let isOver = Number()
+
+        /// A thread that writes until it is released. Returns when it does.
+        func startWriter(_ lock: SharedReadWriteLock) async throws {
+            try startThread(name: "first") {
+                try? lock.withWriteLock {
+                    hasWriter.add(1)
+                    while isReleased.value == 0 { usleep(100) }
+                }
+            }
+            while hasWriter.value == 0 { await Task.yield() }
+        }
+    }
+
     /// Wherever a reader has its place, a writer sees it.
     @Test func writersSeeEveryPlace() throws {
         let lock = try SharedReadWriteLock()
@@ -37,10 +62,10 @@ import Testing
         let token = ThreadRecords.currentToken(in: lock.block.arena)
         let taken = (0..<ReaderPlaces.capacity).compactMap { _ in lock.places.take(token) }
         #expect(try lock.withReadLock(timeout: .milliseconds(5)) { true } == nil)
-        let hasRead = Atomic<Bool>(false)
-        try startThread(name: "reader") { try? lock.withReadLock { hasRead.store(true, ordering: .sequentiallyConsistent) } }
+        let scene = Scene()
+        try startThread(name: "reader") { try? lock.withReadLock { scene.reads.add(1) } }
         lock.endReading(taken[17])
-        while !hasRead.load(ordering: .sequentiallyConsistent) { sched_yield() }
+        while scene.reads.value == 0 { sched_yield() }
         for place in taken where place != taken[17] { lock.endReading(place) }
         #expect(try lock.withWriteLock(timeout: .seconds(60)) { true } == true)
     }
@@ -48,31 +73,24 @@ import Testing
     /// Those that wait when a writer ends read before the next one writes, however many tasks they are; then those that came since.
     @Test func waitingTasksReadBeforeTheNextWriter() async throws {
         let lock = try SharedReadWriteLock()
-        let (reads, seen) = (Atomic<Int>(0), Atomic<Int>(-1))
-        let (hasFirst, isReleased, isOver) = (Atomic<Bool>(false), Atomic<Bool>(false), Atomic<Bool>(false))
-        try startThread(name: "first") {
-            try? lock.withWriteLock {
-                hasFirst.store(true, ordering: .sequentiallyConsistent)
-                while !isReleased.load(ordering: .sequentiallyConsistent) { usleep(100) }
-            }
-        }
-        while !hasFirst.load(ordering: .sequentiallyConsistent) { await Task.yield() }
+        let scene = Scene()
+        try await scene.startWriter(lock)
         try await withThrowingTaskGroup(of: Void.self) { group in
             for _ in 0..<100 {
-                group.addTask { try await lock.async.withReadLock { _ = reads.wrappingAdd(1, ordering: .sequentiallyConsistent) } }
+                group.addTask { try await lock.async.withReadLock { scene.reads.add(1) } }
             }
             while lock.parties.waitingCount < 100 { await Task.yield() }
             // One place for all of them.
             #expect((0..<ReaderPlaces.capacity).count { lock.places.load($0) != .free } == 1)
             try startThread(name: "second") {
-                try? lock.withWriteLock { seen.store(reads.load(ordering: .sequentiallyConsistent), ordering: .sequentiallyConsistent) }
-                isOver.store(true, ordering: .sequentiallyConsistent)
+                try? lock.withWriteLock { scene.seen.add(scene.reads.value) }
+                scene.isOver.add(1)
             }
-            isReleased.store(true, ordering: .sequentiallyConsistent)
+            scene.isReleased.add(1)
             try await group.waitForAll()
         }
-        while !isOver.load(ordering: .sequentiallyConsistent) { await Task.yield() }
-        #expect(seen.load(ordering: .sequentiallyConsistent) == 100)
+        while scene.isOver.value == 0 { await Task.yield() }
+        #expect(scene.seen.value == 100)
         #expect(lock.places.areFree)
         #expect(lock.writersWord == 0)
     }
@@ -80,14 +98,8 @@ import Testing
     /// Also a task that had to wait holds the lock in its thread's name, and is told where it would wait for itself.
     @Test(arguments: [false, true]) func tasksAreToldToo(writes: Bool) async throws {
         let lock = try SharedReadWriteLock()
-        let (hasFirst, isReleased) = (Atomic<Bool>(false), Atomic<Bool>(false))
-        try startThread(name: "first") {
-            try? lock.withWriteLock {
-                hasFirst.store(true, ordering: .sequentiallyConsistent)
-                while !isReleased.load(ordering: .sequentiallyConsistent) { usleep(100) }
-            }
-        }
-        while !hasFirst.load(ordering: .sequentiallyConsistent) { await Task.yield() }
+        let scene = Scene()
+        try await scene.startWriter(lock)
         let task = Task {
             if writes {
                 try await lock.async.withWriteLock {
@@ -99,7 +111,7 @@ import Testing
             }
         }
         for _ in 0..<100 { await Task.yield() }
-        isReleased.store(true, ordering: .sequentiallyConsistent)
+        scene.isReleased.add(1)
         try await task.value
         try lock.withWriteLock {}
         try lock.withReadLock {}
