@@ -81,6 +81,25 @@ static inline void futex_unlock(uint32_t *word) {
     if (__atomic_exchange_n(word, 0, __ATOMIC_RELEASE) & SLEEPERS) syscall(SYS_futex, word, FUTEX_WAKE, 1, NULL, NULL, 0);
 }
 
+static inline int is_read_write(cb_lock_kind kind) {
+    return kind == CB_LOCK_PTHREAD_WRITE || kind == CB_LOCK_PTHREAD_READ || kind == CB_LOCK_PTHREAD_MIXED;
+}
+
+static inline int is_written(cb_lock_kind kind, uint64_t turn) {
+    return kind == CB_LOCK_PTHREAD_WRITE || (kind == CB_LOCK_PTHREAD_MIXED && turn % CB_WRITE_EVERY == 0);
+}
+
+// Not one by one: readers would write to the same line.
+static inline void add_reads(cb_lock *lock, cb_lock_kind kind, volatile uint64_t *counter, uint64_t reads) {
+    if (kind == CB_LOCK_PTHREAD_READ) {
+        __atomic_fetch_add(counter, reads, __ATOMIC_RELAXED);
+    } else if (kind == CB_LOCK_PTHREAD_MIXED) {
+        pthread_rwlock_wrlock(&lock->rwlock);
+        *counter += reads;
+        pthread_rwlock_unlock(&lock->rwlock);
+    }
+}
+
 static inline __attribute__((always_inline)) void increment(
     cb_lock *lock, cb_lock_kind kind, volatile uint64_t *counter, uint64_t operations, uint32_t inside, uint32_t outside) {
     if (kind == CB_LOCK_TID_FUTEX) {
@@ -94,24 +113,19 @@ static inline __attribute__((always_inline)) void increment(
         }
         return;
     }
-    if (kind == CB_LOCK_PTHREAD_WRITE) {
+    if (is_read_write(kind)) {
+        uint64_t written = 0;
         for (uint64_t i = 0; i < operations; i++) {
-            pthread_rwlock_wrlock(&lock->rwlock);
-            *counter += 1;
+            int writes = is_written(kind, i);
+            if (writes) pthread_rwlock_wrlock(&lock->rwlock);
+            else pthread_rwlock_rdlock(&lock->rwlock);
+            if (writes) *counter += 1;
             cb_spend(inside);
             pthread_rwlock_unlock(&lock->rwlock);
+            written += (uint64_t)writes;
             cb_spend(outside);
         }
-        return;
-    }
-    if (kind == CB_LOCK_PTHREAD_READ) {
-        for (uint64_t i = 0; i < operations; i++) {
-            pthread_rwlock_rdlock(&lock->rwlock);
-            cb_spend(inside);
-            pthread_rwlock_unlock(&lock->rwlock);
-            cb_spend(outside);
-        }
-        __atomic_fetch_add(counter, operations, __ATOMIC_RELAXED);
+        add_reads(lock, kind, counter, operations - written);
         return;
     }
     // A robust mutex answers EOWNERDEAD after a death; no member of a crew dies inside, so the answers need no look here.
@@ -133,21 +147,23 @@ void cb_lock_increment(cb_lock *lock, cb_lock_kind kind, volatile uint64_t *coun
 void cb_lock_increment_timed(
     cb_lock *lock, cb_lock_kind kind, volatile uint64_t *counter, uint64_t operations, uint32_t inside, uint32_t outside, uint64_t *waits) {
     uint32_t self = (uint32_t)gettid();
+    uint64_t reads = 0;
     for (uint64_t i = 0; i < operations; i++) {
         uint64_t asked = cb_now();
         if (kind == CB_LOCK_TID_FUTEX) futex_lock(&lock->word, self);
-        else if (kind == CB_LOCK_PTHREAD_WRITE) pthread_rwlock_wrlock(&lock->rwlock);
-        else if (kind == CB_LOCK_PTHREAD_READ) pthread_rwlock_rdlock(&lock->rwlock);
+        else if (is_written(kind, i)) pthread_rwlock_wrlock(&lock->rwlock);
+        else if (is_read_write(kind)) pthread_rwlock_rdlock(&lock->rwlock);
         else pthread_mutex_lock(&lock->mutex);
         uint64_t got = cb_now();
-        if (kind != CB_LOCK_PTHREAD_READ) *counter += 1;
+        if (is_written(kind, i) || !is_read_write(kind)) *counter += 1;
+        else reads++;
         cb_spend(inside);
         if (kind == CB_LOCK_TID_FUTEX) futex_unlock(&lock->word);
-        else if (kind == CB_LOCK_PTHREAD_WRITE || kind == CB_LOCK_PTHREAD_READ) pthread_rwlock_unlock(&lock->rwlock);
+        else if (is_read_write(kind)) pthread_rwlock_unlock(&lock->rwlock);
         else pthread_mutex_unlock(&lock->mutex);
         // Not under the lock, where it would make others wait.
         waits[cb_wait_bucket(got - asked)]++;
         cb_spend(outside);
     }
-    if (kind == CB_LOCK_PTHREAD_READ) __atomic_fetch_add(counter, operations, __ATOMIC_RELAXED);
+    add_reads(lock, kind, counter, reads);
 }

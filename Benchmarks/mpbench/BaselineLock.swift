@@ -35,6 +35,7 @@ final class BaselineLock: MeasuredLock, TimedLock {
         [
             BaselineLock("c.pthread-rwlock", CB_LOCK_PTHREAD_WRITE, team, batch),
             BaselineLock("c.pthread-rwlock-read", CB_LOCK_PTHREAD_READ, team, batch),
+            BaselineLock("c.pthread-rwlock-mixed", CB_LOCK_PTHREAD_MIXED, team, batch),
         ]
     }
 

@@ -18,15 +18,15 @@ struct LocksCommand: ParsableCommand {
             `profiler.on` is a contended `SharedLock` with its profile, against the same without; `profiler.off` is one without, against the same \
             steps compiled without the question whether there is a profile.
             `--matrix` goes on with everything that can serve as a lock: `lock.matrix.LOCK.SECTION.PLACE.CONTENDERS.QUANTITY`. LOCK is \
-            `value` (a `SharedValue`), a kind of `SharedLock`, `recursive`, `semaphore` (of one), `writers` and `readers` (of a \
-            read-write lock; readers share it), `atomic` (`SharedAtomic.add`, no lock) or `queue` (a put and a get). SECTION is `short`, \
+            `value` (a `SharedValue`), a kind of `SharedLock`, `recursive`, `semaphore` (of one), `writers`, `readers` and `mixed` (of a \
+            read-write lock; readers share it; the third writes each tenth time), `atomic` (`SharedAtomic.add`, no lock) or `queue` (a put and a get). SECTION is `short`, \
             the increment alone, back to back, or `long`, 10 us of work under the lock and 10 us between (not for readers, atomic and \
             queue, which exclude nobody). PLACE is `near`, within a package and node, a core's own threads first, or `far`, from package \
             to package, where the machine has several. CONTENDERS go from 1 to two for each processor. QUANTITY is `throughput`, \
             millions of turns a second; `fairness`, what the slowest did over an equal share, in a bout of a second; or `p99.9`, the \
             time from the asking to the having that 999 of a thousand takings do not exceed, in ns, measured in bouts of its own, as \
-            looking at the clock takes time (of `queue`: the time of both calls). Also against python.Lock, `multiprocessing.Lock`; `writers` and \
-            `readers` against c.pthread-rwlock and c.pthread-rwlock-read, glibc's process-shared read-write lock. \
+            looking at the clock takes time (of `queue`: the time of both calls). Also against python.Lock, `multiprocessing.Lock`; these three \
+            against c.pthread-rwlock, c.pthread-rwlock-read and c.pthread-rwlock-mixed, glibc's process-shared read-write lock. \
             --pin and --workers do not matter to it. About a minute for each two processors with --quick, ten without; --only \
             lock.matrix.adaptive.short selects.
             """)

@@ -10,6 +10,8 @@ enum MatrixLock: Codable, Sendable {
     case writers(SharedReadWriteLock)
     /// They do not exclude each other: what the sharing of a read lock costs.
     case readers(SharedReadWriteLock)
+    /// A write now and then, and reads.
+    case mixed(SharedReadWriteLock)
     /// An increment that needs no lock.
     case atomic(SharedAtomic<Int64>)
     /// A put and a get.
@@ -38,6 +40,7 @@ enum MatrixLock: Codable, Sendable {
                 Kind(name: "semaphore", counterpart: "c.tid-futex") { _ in .semaphore(try SharedSemaphore(1)) },
                 Kind(name: "writers", counterpart: "c.pthread-rwlock") { _ in .writers(try SharedReadWriteLock()) },
                 Kind(name: "readers", counterpart: "c.pthread-rwlock-read", excludes: false) { _ in .readers(try SharedReadWriteLock()) },
+                Kind(name: "mixed", counterpart: "c.pthread-rwlock-mixed") { _ in .mixed(try SharedReadWriteLock()) },
                 Kind(name: "atomic", counterpart: "c.tid-futex", excludes: false) { _ in .atomic(try SharedAtomic(0)) },
                 // As many have put at any time as have got, or more: with a place for each, nobody waits but for the queue's own protocol.
                 Kind(name: "queue", counterpart: "c.tid-futex", excludes: false) { .queue(try SharedQueue(capacity: $0)) },
@@ -109,6 +112,7 @@ func takeTurns(_ order: MatrixOrder) throws -> MatrixShare {
                 }
             }
         case .readers(let lock): try hold(order) { inside in try lock.withReadLock { inside() } }
+        case .mixed(let lock): try mix(order, lock, counter)
         case .atomic(let atomic):
             hold(order) { inside in
                 atomic.add(1)
@@ -120,6 +124,19 @@ func takeTurns(_ order: MatrixOrder) throws -> MatrixShare {
                 _ = try queue.get()
                 inside()
             }
+        }
+    }
+}
+
+/// Writes each so-many-th time, and else reads.
+private func mix(_ order: MatrixOrder, _ lock: SharedReadWriteLock, _ counter: UnsafeMutablePointer<Int64>) throws -> MatrixShare {
+    var turn = 0
+    return try hold(order) { inside in
+        defer { turn &+= 1 }
+        guard turn % Int(CB_WRITE_EVERY) == 0 else { return try lock.withReadLock { inside() } }
+        try lock.withWriteLock {
+            counter.pointee += 1
+            inside()
         }
     }
 }

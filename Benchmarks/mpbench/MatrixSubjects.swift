@@ -73,7 +73,7 @@ final class MatrixSubject: TimedLock {
         switch lock {
         case .value(let value): value.value
         case .atomic(let atomic): atomic.load()
-        case .readers, .queue: nil
+        case .readers, .mixed, .queue: nil
         case .lock, .recursive, .semaphore, .writers: counter[MatrixOrder.counterAt]
         }
     }

@@ -46,7 +46,7 @@ final class ReadingParties: @unchecked Sendable {
     func tryToRead(_ shared: SharedReadWriteLock, _ party: Party) -> Bool? {
         lock.withLock {
             if party.isAfterDeath == nil {
-                party.isAfterDeath = shared.tryToRead(from: party.place, party.token, since: party.phase)
+                party.isAfterDeath = shared.tryToReadOrSleep(from: party.place, party.token, since: party.phase)
                 // Who comes from now on may have to let a writer pass first.
                 if party.isAfterDeath != nil, waiting === party { waiting = nil }
             }

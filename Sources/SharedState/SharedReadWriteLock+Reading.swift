@@ -77,8 +77,13 @@ extension SharedReadWriteLock {
         let token = ThreadRecords.currentToken(in: block.arena)
         if writersWord & ThreadRecords.tokenMask == token || places.contain(token, except: place) { throw recursive }
         let phase = lineUp(in: place, token)
+        if let isAfterDeath = Self.spin(until: deadline, { tryToRead(from: place, token, since: phase) }) { return isAfterDeath }
+        var isQueued = false
         return try Self.untilSeen(deadline) { limit in
-            try waitingReaders.wait(until: limit) { tryToRead(from: place, token, since: phase) }
+            try waitingReaders.wait(until: limit) {
+                defer { isQueued = true }
+                return isQueued ? tryToReadOrSleep(from: place, token, since: phase) : tryToRead(from: place, token, since: phase)
+            }
         }
     }
 
@@ -98,12 +103,8 @@ extension SharedReadWriteLock {
 
     /// One attempt of a wait to read.
     /// - Returns: as ``permission(since:)``; when it is not nil, the reader reads.
-    func tryToRead(from place: Int, _ token: UInt32, since phase: UInt32) -> Bool? {
-        if permission(since: phase) == nil {
-            // The writer that is leaving by a plain store sees who is in the queue, or is seen to have left.
-            _ = mp_fence_heavy()
-            if permission(since: phase) == nil { return nil }
-        }
+    private func tryToRead(from place: Int, _ token: UInt32, since phase: UInt32) -> Bool? {
+        if permission(since: phase) == nil { return nil }
         places.store(place, ReaderPlace(token))
         let isAfterDeath = permission(since: phase)
         // The writer gave up, and another came.
@@ -111,7 +112,27 @@ extension SharedReadWriteLock {
         return isAfterDeath
     }
 
-    // MARK: Fences
+    /// The same, by who is in the queue and may sleep after this.
+    func tryToReadOrSleep(from place: Int, _ token: UInt32, since phase: UInt32) -> Bool? {
+        if let isAfterDeath = tryToRead(from: place, token, since: phase) { return isAfterDeath }
+        // The writer that is leaving by a plain store sees who is in the queue, or is seen to have left.
+        _ = mp_fence_heavy()
+        return tryToRead(from: place, token, since: phase)
+    }
+
+    // MARK: Spinning and fences
+
+    /// How long to look before entering a queue, in ns: a few short sections, and less than what the queue and its fences cost.
+    private static let spinning: UInt64 = 4_000
+
+    static func spin<R>(until deadline: Deadline, _ attempt: () -> R?) -> R? {
+        let end = min(monotonicNow() + spinning, deadline.instant)
+        while monotonicNow() < end {
+            for _ in 0..<4 { spinPause() }
+            if let result = attempt() { return result }
+        }
+        return nil
+    }
 
     private static let isFenceSure = mp_fence_heavy()
 

@@ -57,14 +57,17 @@ extension SharedReadWriteLock {
         let phase = state.phase
         do {
             if places.contain(token) { throw recursive }
+            let look = { self.places.precede(writerOf: phase) ? nil : () }
+            if Self.spin(until: deadline, look) != nil { return true }
             var isQueued = false
             let isAlone: Void? = try Self.untilSeen(deadline) { limit in
                 try waitingWriter.wait(until: limit, cancellation: cancellation) {
-                    if !places.precede(writerOf: phase) { return () }
-                    // A reader that is leaving by a plain store sees who is in the queue, or is seen to have left.
-                    if isQueued { _ = mp_fence_heavy() }
                     defer { isQueued = true }
-                    return isQueued && !places.precede(writerOf: phase) ? () : nil
+                    if let isAlone = look() { return isAlone }
+                    if !isQueued { return nil }
+                    // A reader that is leaving by a plain store sees who is in the queue, or is seen to have left.
+                    _ = mp_fence_heavy()
+                    return look()
                 }
             }
             if isAlone != nil { return true }

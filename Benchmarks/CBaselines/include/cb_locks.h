@@ -12,7 +12,10 @@ typedef enum cb_lock_kind {
     CB_LOCK_TID_FUTEX,         // c.tid-futex: the owner's thread id in a futex word; spins, then sleeps; whoever comes first gets it
     CB_LOCK_PTHREAD_WRITE,     // c.pthread-rwlock: glibc's process-shared read-write lock, to write; prefers readers, never spins
     CB_LOCK_PTHREAD_READ,      // c.pthread-rwlock-read: the same, to read
+    CB_LOCK_PTHREAD_MIXED,     // c.pthread-rwlock-mixed: the same, to write each CB_WRITE_EVERY-th time, and else to read
 } cb_lock_kind;
+
+enum { CB_WRITE_EVERY = 10 };
 
 // Each part on cache lines of its own, two of them, as adjacent lines are fetched in pairs.
 typedef struct cb_lock {
@@ -25,7 +28,7 @@ typedef struct cb_lock {
 int cb_lock_init(cb_lock *lock, cb_lock_kind kind);
 
 // Adds `operations` to *counter, one at a time, each under the lock, in the calling process; with so many turns of `cb_spend` under the lock, and after it.
-// Under a lock that is shared nothing is added until the end.
+// What is done under a lock that is shared is added at the end.
 void cb_lock_increment(cb_lock *lock, cb_lock_kind kind, volatile uint64_t *counter, uint64_t operations, uint32_t inside, uint32_t outside);
 
 // The same, and counts in `waits` how long each taking took (cb_waits.h).
