@@ -13,7 +13,8 @@ struct DeathTests {
     func inHandles(_ experiment: String) throws { try Laboratory.run(experiment) }
 
     @Test(arguments: [
-        "firstLock", "lock", "lockOfWord", "lockHandedOn", "unlock", "lockHavingSlept", "profiledLock", "profiledLockInAnothersPlace",
+        "firstLock", "lock", "lockOfWord", "lockHandedOn", "unlock", "lockHavingSlept", "unlockAskedFor", "lockAskedFor", "profiledLock",
+        "profiledLockInAnothersPlace",
     ])
     func inLocks(_ experiment: String) throws { try Laboratory.run(experiment) }
 

@@ -57,6 +57,8 @@ struct LaboratoryDoor {
         "lockHandedOn": LockExperiments.lockHandedOn,
         "unlock": LockExperiments.unlock,
         "lockHavingSlept": LockExperiments.lockHavingSlept,
+        "unlockAskedFor": LockExperiments.unlockAskedFor,
+        "lockAskedFor": LockExperiments.lockAskedFor,
         "notify": WaitExperiments.notify,
         "useNotification": WaitExperiments.useNotification,
         "passOn": WaitExperiments.passOn,
