@@ -2,61 +2,117 @@ import SystemLayer
 
 /// Lets the tasks of this process at one lock one after the other, so that one thread waits for it on their behalf, and not one for each of them.
 enum AsyncGate {
+    /// Calls `attempt`, which takes the lock if it is free and does everything under it, in one thread, at once and then whenever the lock looks free, until it
+    /// returns something; a last time at `deadline`. It calls what it is given once it has the lock.
+    /// - Parameters:
+    ///   - offset: the lock's place.
+    ///   - waitUntilFree: blocks until the lock looks free, `deadline` has passed, or what it is given is cancelled, which it throws. Called on a thread of its own.
+    /// - Returns: nil at `deadline`.
+    /// - Throws: `CancellationError` when the task is cancelled while it waits; what `attempt` throws.
+    static func whenFree<R>(
+        _ offset: UInt64, until deadline: Deadline, isolation: isolated (any Actor)?,
+        waitUntilFree: @escaping @Sendable (WaitCancellation) throws -> Void, _ attempt: (_ taken: () -> Void) throws -> R?
+    ) async throws -> R? {
+        try Task.checkCancellation()
+        if let result = try attempt({}) { return result }
+        if deadline.hasPassed { return nil }
+        guard try await enter(offset, until: deadline) else { return try attempt({}) }
+        var isInside = true
+        // The next may wait for the lock as soon as this one has it.
+        func leave() {
+            if isInside { Self.leave(offset) }
+            isInside = false
+        }
+        defer { leave() }
+        while true {
+            let isLast = deadline.hasPassed
+            if let result = try attempt(leave) { return result }
+            if isLast { return nil }
+            try await AsyncWait.run(waitUntilFree)
+        }
+    }
+
+    private enum Outcome { case within, timedOut, cancelled }
+
     private final class Visitor: @unchecked Sendable {
         // Unchecked: what changes is guarded by `lock`.
-        var isCancelled = false
-        var continuation: UnsafeContinuation<Void, any Error>?
+        /// Set once it is to wait no more, which may be before it has begun to.
+        var outcome: Outcome?
+        var continuation: UnsafeContinuation<Outcome, Never>?
     }
 
     private static let lock = HostLock()
-    /// By the locks' places: who waits until the gate is free; nothing where it is.
+    /// By the locks' places: who waits until the gate is free, each with its continuation; nothing where it is free.
     @exclusivity(unchecked) private nonisolated(unsafe) static var visitors: [UInt64: [Visitor]] = [:]
 
     /// Waits until no other task is within the gate of the lock at `offset`.
-    /// - Throws: `CancellationError` when the task is cancelled meanwhile; then it is not within.
-    static func enter(_ offset: UInt64) async throws {
-        try Task.checkCancellation()
+    /// - Returns: false at `deadline`; then it is not within.
+    /// - Throws: `CancellationError` when the task is cancelled meanwhile; then it is not within either.
+    private static func enter(_ offset: UInt64, until deadline: Deadline) async throws -> Bool {
+        if enterIfFree(offset) { return true }
         let visitor = Visitor()
-        try await withTaskCancellationHandler {
-            try await withUnsafeThrowingContinuation { (continuation: UnsafeContinuation<Void, any Error>) in
+        // The thread that waits for the lock does so for another, and knows nothing of this one's deadline.
+        let timer = deadline.isNever ? nil : Task { if await sleep(until: deadline) { end(visitor, at: offset, .timedOut) } }
+        defer { timer?.cancel() }
+        let outcome = await withTaskCancellationHandler {
+            await withUnsafeContinuation { continuation in
                 lock.lock()
-                guard !visitor.isCancelled else {
+                if let outcome = visitor.outcome {
                     lock.unlock()
-                    return continuation.resume(throwing: CancellationError())
+                    return continuation.resume(returning: outcome)
                 }
                 guard visitors[offset] != nil else {
                     visitors[offset] = []
                     lock.unlock()
-                    return continuation.resume()
+                    return continuation.resume(returning: .within)
                 }
                 visitor.continuation = continuation
                 visitors[offset]?.append(visitor)
                 lock.unlock()
             }
         } onCancel: {
-            lock.lock()
-            visitor.isCancelled = true
-            let continuation = visitor.continuation
-            visitor.continuation = nil
-            lock.unlock()
-            continuation?.resume(throwing: CancellationError())
+            end(visitor, at: offset, .cancelled)
         }
+        if outcome == .cancelled { throw CancellationError() }
+        return outcome == .within
+    }
+
+    private static func enterIfFree(_ offset: UInt64) -> Bool {
+        lock.lock()
+        defer { lock.unlock() }
+        guard visitors[offset] == nil else { return false }
+        visitors[offset] = []
+        return true
+    }
+
+    /// - Returns: false when the calling task is cancelled.
+    private static func sleep(until deadline: Deadline) async -> Bool {
+        while !deadline.hasPassed {
+            // In parts: what the runtime's clock makes of centuries is its own affair.
+            do { try await Task.sleep(nanoseconds: UInt64(min(max(deadline.remaining, 0), 3_600_000_000_000))) } catch { return false }
+        }
+        return true
+    }
+
+    /// Has `visitor` wait no more, if it still does; or not begin to.
+    private static func end(_ visitor: Visitor, at offset: UInt64, _ outcome: Outcome) {
+        lock.lock()
+        visitor.outcome = outcome
+        let continuation = visitor.continuation
+        visitor.continuation = nil
+        if continuation != nil, let index = visitors[offset]?.firstIndex(where: { $0 === visitor }) { visitors[offset]?.remove(at: index) }
+        lock.unlock()
+        continuation?.resume(returning: outcome)
     }
 
     /// Lets the next in. Does not block.
-    static func leave(_ offset: UInt64) {
+    private static func leave(_ offset: UInt64) {
         lock.lock()
-        // Who is there and has no continuation was cancelled.
-        let next = visitors[offset]?.firstIndex { $0.continuation != nil }
-        var continuation: UnsafeContinuation<Void, any Error>?
-        if let next, let visitor = visitors[offset]?[next] {
-            continuation = visitor.continuation
-            visitor.continuation = nil
-            visitors[offset]?.removeSubrange(...next)
-        } else {
-            visitors[offset] = nil
-        }
+        let next = visitors[offset]?.first
+        let continuation = next?.continuation
+        next?.continuation = nil
+        if next != nil { visitors[offset]?.removeFirst() } else { visitors[offset] = nil }
         lock.unlock()
-        continuation?.resume()
+        continuation?.resume(returning: .within)
     }
 }

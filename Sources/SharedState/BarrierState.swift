@@ -70,16 +70,26 @@ struct BarrierState: Equatable {
     }
 }
 
-/// What a place of a barrier says: whose it is (bits 0–31, a thread's token, 0: nobody's), and in which generation (32–63). A free place can be taken in
-/// that generation only: who has read the state long ago takes none in another.
+/// What a place of a barrier says: whose it is (bits 0–31, 0: nobody's), and in which generation (32–63). A free place can be taken in that generation only:
+/// who has read the state long ago takes none in another.
+///
+/// Its owner is a thread, by its token; or, with bit 31, a task of a process, by the process's identity.
 struct BarrierPlace: Equatable {
     let rawValue: UInt64
 
+    private static let isOfTask: UInt32 = 1 << 31
+
     init(rawValue: UInt64) { self.rawValue = rawValue }
     init(of token: UInt32, in generation: UInt32) { rawValue = UInt64(token) | UInt64(generation) << 32 }
+    init(ofTaskIn process: ProcessIdentity, in generation: UInt32) { self.init(of: process.bits | Self.isOfTask, in: generation) }
     static func free(in generation: UInt32) -> BarrierPlace { BarrierPlace(of: 0, in: generation) }
 
-    var token: UInt32 { UInt32(truncatingIfNeeded: rawValue) }
+    private var owner: UInt32 { UInt32(truncatingIfNeeded: rawValue) }
     var generation: UInt32 { UInt32(truncatingIfNeeded: rawValue >> 32) }
-    var isFree: Bool { token == 0 }
+    var isFree: Bool { owner == 0 }
+
+    /// Whether its owner can still leave it.
+    func isLive(in arena: Arena) -> Bool {
+        owner & Self.isOfTask != 0 ? ProcessTable.isLive(owner & ~Self.isOfTask, in: arena) : ThreadRecords.isLive(owner, in: arena)
+    }
 }

@@ -23,7 +23,7 @@ public final class SharedBarrier: Codable, Sendable, SharedObject, SharedHandleD
     private static let placesAt = queueAt + WaitQueue.size
 
     private let block: ObjectBlock
-    private let queue: WaitQueue
+    let queue: WaitQueue
 
     package var handle: UInt64 { UInt64(block.offset) }
 
@@ -50,7 +50,8 @@ public final class SharedBarrier: Codable, Sendable, SharedObject, SharedHandleD
 
     deinit { HandleRegistry.release(block) }
 
-    private var state: BarrierState { BarrierState(rawValue: block.payloadWord(0).pointee.load(ordering: .sequentiallyConsistent)) }
+    var arena: Arena { block.arena }
+    var state: BarrierState { BarrierState(rawValue: block.payloadWord(0).pointee.load(ordering: .sequentiallyConsistent)) }
 
     private func move(_ current: BarrierState, to new: BarrierState) -> Bool {
         block.payloadWord(0).pointee.compareExchange(
@@ -86,25 +87,34 @@ public final class SharedBarrier: Codable, Sendable, SharedObject, SharedHandleD
     /// As ``wait()``, but breaks the barrier when not all have come within `timeout`.
     public func wait(timeout: Duration) throws -> Int { try wait(until: Deadline(after: timeout)) }
 
-    private func wait(until deadline: Deadline, cancellation: WaitCancellation? = nil) throws -> Int {
-        let (index, generation) = try come(until: deadline, cancellation)
-        defer { leave(index, generation) }
-        do {
-            if try !waitWhile(.filling, generation, until: deadline, cancellation) { breakUp(.timedOut) }
-        } catch is CancellationError {
-            breakUp(.cancelled)
-            // Unless all had come just then.
-            if state.phase != .draining { throw CancellationError() }
+    private func wait(until deadline: Deadline) throws -> Int {
+        let token = ThreadRecords.currentToken(in: arena)
+        while true {
+            switch try come(as: { BarrierPlace(of: token, in: $0) }) {
+            case .early(let current):
+                if try queue.wait(until: deadline, { hasEnded(current) }) != nil { continue }
+                breakUp(.timedOut)
+                throw BrokenBarrier(cause: .timedOut)
+            case .here(let index, let current):
+                defer { leave(index, current.generation) }
+                if try queue.wait(until: deadline, { hasEnded(current) }) == nil { giveUp(.timedOut) }
+                return try outcome(index)
+            }
         }
-        // The generation stays as long as this thread has a place in it.
-        let state = state
-        if state.phase == .draining { return index }
-        throw state.error
     }
 
-    /// Takes a place in a generation whose parties are coming.
-    private func come(until deadline: Deadline, _ cancellation: WaitCancellation?) throws -> (index: Int, generation: UInt32) {
-        let token = ThreadRecords.currentToken(in: block.arena)
+    /// What has become of a party that comes.
+    enum Arrival {
+        /// It has a place. All have come, or it broke, when ``hasEnded(_:)`` of the state.
+        case here(index: Int, BarrierState)
+        /// The parties of another generation have not all left. It can come again when ``hasEnded(_:)`` of the state.
+        case early(BarrierState)
+    }
+
+    /// Takes a place in a generation whose parties are coming. Does not block.
+    /// - Parameter place: what names the party, in a generation.
+    /// - Throws: ``BrokenBarrier``.
+    func come(as place: (UInt32) -> BarrierPlace) throws -> Arrival {
         while true {
             let current = state
             switch current.phase {
@@ -112,33 +122,31 @@ public final class SharedBarrier: Codable, Sendable, SharedObject, SharedHandleD
             case .draining, .resetting:
                 // Somebody may have died who should have done it.
                 advance()
-                do {
-                    if try waitWhile(current.phase, current.generation, until: deadline, cancellation) { continue }
-                } catch is CancellationError {
-                    breakUp(.cancelled)
-                    throw CancellationError()
-                }
-                breakUp(.timedOut)
-                throw BrokenBarrier(cause: .timedOut)
+                return .early(current)
             case .filling:
-                let free = BarrierPlace.free(in: current.generation)
-                let mine = BarrierPlace(of: token, in: current.generation)
-                let index = (0..<parties).first { place($0) == free && replace($0, free, by: mine) }
+                let (free, mine) = (BarrierPlace.free(in: current.generation), place(current.generation))
+                let index = (0..<parties).first { self.place($0) == free && replace($0, free, by: mine) }
                 // Also where there was no place: the last to come may have died before it said so.
                 complete(current)
-                if let index { return (index, current.generation) }
+                if let index { return .here(index: index, current) }
             }
         }
     }
 
-    /// - Returns: false when it is still so at `deadline`.
-    private func waitWhile(
-        _ phase: BarrierState.Phase, _ generation: UInt32, until deadline: Deadline, _ cancellation: WaitCancellation?
-    ) throws -> Bool {
-        try queue.wait(until: deadline, cancellation: cancellation) {
-            let state = state
-            return state.phase == phase && state.generation == generation ? nil : ()
-        } != nil
+    /// Whether it is no longer as in `current`, but for what is to become of the next generation.
+    func hasEnded(_ current: BarrierState) -> Void? {
+        let state = state
+        return state.phase == current.phase && state.generation == current.generation ? nil : ()
+    }
+
+    /// Breaks the barrier for a party that has a place and waits no longer, unless all have come just then.
+    func giveUp(_ cause: BarrierState.Cause) { change { $0.phase == .filling ? $0.broken(cause, pid: 0) : $0 } }
+
+    /// For a party that has a place, and as long as it has: until then the generation stays.
+    func outcome(_ index: Int) throws -> Int {
+        let state = state
+        if state.phase == .draining { return index }
+        throw state.error
     }
 
     /// Lets all pass if all have come.
@@ -151,7 +159,7 @@ public final class SharedBarrier: Codable, Sendable, SharedObject, SharedHandleD
         }
     }
 
-    private func leave(_ index: Int, _ generation: UInt32) {
+    func leave(_ index: Int, _ generation: UInt32) {
         word(index).pointee.store(BarrierPlace.free(in: generation &+ 1).rawValue, ordering: .sequentiallyConsistent)
         advance()
     }
@@ -183,7 +191,7 @@ public final class SharedBarrier: Codable, Sendable, SharedObject, SharedHandleD
         advance()
     }
 
-    private func breakUp(_ cause: BarrierState.Cause, pid: UInt32 = 0) { change { $0.broken(cause, pid: pid) } }
+    func breakUp(_ cause: BarrierState.Cause, pid: UInt32 = 0) { change { $0.broken(cause, pid: pid) } }
 
     private func change(_ new: (BarrierState) -> BarrierState) {
         queue.whileChanging {
@@ -207,7 +215,7 @@ public final class SharedBarrier: Codable, Sendable, SharedObject, SharedHandleD
     private func settleDeath(pid: UInt32, inOrder: Bool) {
         let dead = (0..<parties).filter { index in
             let place = place(index)
-            return !place.isFree && !ThreadRecords.isLive(place.token, in: block.arena)
+            return !place.isFree && !place.isLive(in: arena)
         }
         // First, so that nobody sees a place given up in a generation that is still to be completed.
         if !inOrder || !dead.isEmpty { breakUp(.partyDied, pid: pid) }
@@ -219,27 +227,6 @@ public final class SharedBarrier: Codable, Sendable, SharedObject, SharedHandleD
         // It may have left, and died before it began the next generation.
         advance()
         queue.whileChanging { queue.notifyAll() }
-    }
-
-    // MARK: Asynchronously
-
-    /// The calls that wait, for asynchronous functions.
-    public var async: Async { Async(barrier: self) }
-
-    /// Waits at a barrier without blocking a thread of the concurrency pool. When the task is cancelled, a wait ends at once by a `CancellationError`, and
-    /// the barrier breaks, as its party will not come.
-    public struct Async: Sendable {
-        fileprivate let barrier: SharedBarrier
-
-        /// As ``SharedBarrier/wait()``.
-        public func wait() async throws -> Int { try await wait(until: .never) }
-
-        /// As ``SharedBarrier/wait(timeout:)``.
-        public func wait(timeout: Duration) async throws -> Int { try await wait(until: Deadline(after: timeout)) }
-
-        private func wait(until deadline: Deadline) async throws -> Int {
-            try await AsyncWait.run { [barrier] in try barrier.wait(until: deadline, cancellation: $0) }
-        }
     }
 
     // MARK: Travelling

@@ -49,7 +49,7 @@ public final class SharedCondition: Codable, Sendable {
         return true
     }
 
-    private func wait(until deadline: Deadline, cancellation: WaitCancellation? = nil) throws -> Bool {
+    private func wait(until deadline: Deadline) throws -> Bool {
         try requireLock("wait")
         // Before the lock is released, which lets a notifier in.
         guard let waiter = core.queue.enter() else {
@@ -61,16 +61,14 @@ public final class SharedCondition: Codable, Sendable {
             waiter.leave(passingOn: true)
             throw error
         }
-        let isCancelled = waiter.sleep(until: deadline, unless: cancellation) == .cancelled
+        _ = waiter.sleep(until: deadline)
         do { try lock.lock() } catch {
             // The caller may not come to look at what has changed.
             waiter.leave(passingOn: true)
             throw error
         }
         // Only now: should the thread die before it has the lock, another is notified in its place.
-        if waiter.leave(passingOn: false) { return true }
-        if isCancelled { throw CancellationError() }
-        return false
+        return waiter.leave(passingOn: false)
     }
 
     private func requireLock(_ call: String) throws {
@@ -102,24 +100,37 @@ public final class SharedCondition: Codable, Sendable {
     /// The call that waits, for asynchronous functions.
     public var async: Async { Async(condition: self) }
 
-    /// Waits for a condition without blocking a thread of the concurrency pool.
+    /// Waits for a condition without blocking a thread of the concurrency pool: one thread waits for all tasks of the process that wait for the same condition.
     public struct Async: Sendable {
         fileprivate let condition: SharedCondition
 
-        /// Takes the lock, waits as long as `holds`, which is called under the lock, is false, and calls `body` under the same lock. Both are called on a thread that the
-        /// library keeps for such waits: a lock's owner is a thread, and an asynchronous function may go on in another after each `await`.
+        /// Takes the lock, waits as long as `holds`, which is called under the lock, is false, and calls `body` under the same lock. When the task is cancelled
+        /// before `body` is called, it ends at once.
         ///
-        /// - Throws: `CancellationError` when the task is cancelled before `body` is called; what the two throw; ``OwnerDied`` when the lock's last owner has died holding
-        ///   it. The lock is released in each case.
+        /// Both are called in the task at first, then on the thread that waits, after each notification, however many it was for, and after none: a lock's owner is a
+        /// thread, and an asynchronous function may go on in another after each `await`. They hold up the other tasks that wait, so let them not wait themselves.
+        /// - Throws: `CancellationError` when the task is cancelled; what the two throw; ``OwnerDied`` when the lock's last owner has died holding it. The lock is
+        ///   released in each case.
         public func withLock<R: Sendable>(
             when holds: @escaping @Sendable () throws -> Bool, _ body: @escaping @Sendable () throws -> R
         ) async throws -> R {
-            try await AsyncWait.run { [condition] cancellation in
-                try condition.lock.lock(cancellation)
-                return try condition.lock.unlocking {
-                    while try !holds() { _ = try condition.wait(until: .never, cancellation: cancellation) }
-                    return try body()
-                }
+            while true { if let result = try await withLock(until: .never, holds, body) { return result } }
+        }
+
+        /// As ``withLock(when:_:)``, if it comes to that within `timeout`. Where it does, it takes as long as `body` does.
+        /// - Returns: what `body` returns; nil when `holds` was not true in time, or another had the lock, and `body` was not called.
+        public func withLock<R: Sendable>(
+            timeout: Duration, when holds: @escaping @Sendable () throws -> Bool, _ body: @escaping @Sendable () throws -> R
+        ) async throws -> R? {
+            try await withLock(until: Deadline(after: timeout), holds, body)
+        }
+
+        private func withLock<R: Sendable>(
+            until deadline: Deadline, _ holds: @escaping @Sendable () throws -> Bool, _ body: @escaping @Sendable () throws -> R
+        ) async throws -> R? {
+            try await condition.core.queue.waitAsynchronously(until: deadline, under: condition.lock) { [condition] in
+                // The queue is the condition's, which has to last.
+                try withExtendedLifetime(condition) { try holds() ? body() : nil }
             }
         }
     }

@@ -11,8 +11,8 @@ extension SharedLock {
 
         /// As ``SharedLock/withLock(_:)``. When the task is cancelled before it has the lock, it throws a `CancellationError` at once.
         public func withLock<R>(isolation: isolated (any Actor)? = #isolation, _ body: () throws -> R) async throws -> R {
-            try await attempt(isolation: isolation) { taken in
-                try lock.withLockIfFree(taken, afterDeath: { throw $0 }, body)
+            while true {
+                if let result = try await attempt(until: .never, isolation: isolation, afterDeath: { throw $0 }, body) { return result }
             }
         }
 
@@ -20,28 +20,42 @@ extension SharedLock {
         public func withLock<R>(
             isolation: isolated (any Actor)? = #isolation, repair: () throws -> Void, _ body: () throws -> R
         ) async throws -> R {
-            try await attempt(isolation: isolation) { taken in
-                try lock.withLockIfFree(taken, afterDeath: { _ in try repair() }, body)
+            while true {
+                if let result = try await attempt(until: .never, isolation: isolation, afterDeath: { _ in try repair() }, body) {
+                    return result
+                }
             }
         }
 
+        /// As ``withLock(isolation:_:)``, if the lock is to be had within `timeout`. Who has it then keeps it as long as `body` takes.
+        /// - Returns: what `body` returns; nil when the lock was not to be had, and `body` was not called.
+        public func withLock<R>(
+            timeout: Duration, isolation: isolated (any Actor)? = #isolation, _ body: () throws -> R
+        ) async throws -> R? {
+            try await attempt(until: Deadline(after: timeout), isolation: isolation, afterDeath: { throw $0 }, body)
+        }
+
+        /// As ``withLock(isolation:repair:_:)``, if the lock is to be had within `timeout`.
+        /// - Returns: what `body` returns; nil when the lock was not to be had, and neither was called.
+        public func withLock<R>(
+            timeout: Duration, isolation: isolated (any Actor)? = #isolation, repair: () throws -> Void, _ body: () throws -> R
+        ) async throws -> R? {
+            try await attempt(until: Deadline(after: timeout), isolation: isolation, afterDeath: { _ in try repair() }, body)
+        }
+
         private func attempt<R>(
-            isolation: isolated (any Actor)?, _ attempt: (_ taken: () -> Void) throws -> R?
-        ) async throws -> R {
-            try Task.checkCancellation()
-            if let adaptive = lock.adaptive { return try await adaptive.whenFree(in: lock.arena, isolation: isolation, attempt) }
-            while true {
-                if let result = try attempt({}) { return result }
-                // The C library's locks can only be waited for by taking them, and an owner's death is told only once.
-                try await Task.sleep(for: .milliseconds(1))
-            }
+            until deadline: Deadline, isolation: isolated (any Actor)?, afterDeath repair: (OwnerDied) throws -> Void,
+            _ body: () throws -> R
+        ) async throws -> R? {
+            try await AsyncGate.whenFree(
+                lock.handle, until: deadline, isolation: isolation, waitUntilFree: { try lock.waitUntilFree(until: deadline, $0) }
+            ) { taken in try lock.withLockIfFree(taken, afterDeath: repair, body) }
         }
     }
 
     /// - Parameter taken: called once the lock is held.
     /// - Returns: nil when another holds it.
-    private func withLockIfFree<R>(_ taken: () -> Void, afterDeath repair: (OwnerDied) throws -> Void, _ body: () throws -> R) throws -> R?
-    {
+    func withLockIfFree<R>(_ taken: () -> Void = {}, afterDeath repair: (OwnerDied) throws -> Void, _ body: () throws -> R) throws -> R? {
         do {
             guard try tryLock() else { return nil }
             taken()
@@ -55,20 +69,31 @@ extension SharedLock {
         return try unlocking(body)
     }
 
-    /// Takes the lock in the calling thread, which may block.
-    /// - Throws: `CancellationError` once `cancellation` is; ``OwnerDied``, with the lock released.
-    func lock(_ cancellation: WaitCancellation) throws {
-        do {
-            if let adaptive {
-                while try !tryLock() { try adaptive.waitUntilFree(in: arena, cancellation) }
-            } else {
-                while try !lock(timeout: .milliseconds(20)) { if cancellation.isCancelled { throw CancellationError() } }
+    /// Blocks until nobody seems to hold the lock, which is then left to whoever takes it; at most until `deadline`.
+    /// - Throws: `CancellationError` once `cancellation` is.
+    func waitUntilFree(until deadline: Deadline, _ cancellation: WaitCancellation) throws {
+        if let adaptive { return try adaptive.waitUntilFree(until: deadline, in: arena, cancellation) }
+        guard let pthread else { return }
+        // The C library's locks can only be waited for by taking them, in the thread that lets go of them again: so this one takes it, lets go, and has seen it
+        // free. The library's unlock wakes the next that waits for it.
+        while !cancellation.isCancelled {
+            // Nothing ends such a wait but its time.
+            let part = min(deadline, Deadline(after: Self.uninterrupted))
+            switch try pthread.mutex.lock(until: part) {
+            case .notTaken:
+                if deadline.hasPassed { return }
+                continue
+            // It is told only once, and not to who is to know it. Should this thread die before it has said so, it is told again.
+            case .takenFromDead: pthread.owner.leaveWordOfDeath()
+            case .taken: break
             }
-        } catch let death as OwnerDied {
-            try unlock()
-            throw death
+            return try pthread.mutex.unlock()
         }
+        throw CancellationError()
     }
+
+    /// For how long a cancelled wait for one of the C library's locks may go on: short for who has cancelled it, and long beside the 10 us that looking takes.
+    private static let uninterrupted = Duration.milliseconds(5)
 }
 
 extension SharedRecursiveLock {
@@ -82,14 +107,54 @@ extension SharedRecursiveLock {
 
         /// As ``SharedRecursiveLock/withLock(_:)``. When the task is cancelled before it has the lock, it throws a `CancellationError` at once.
         public func withLock<R>(isolation: isolated (any Actor)? = #isolation, _ body: () throws -> R) async throws -> R {
-            try Task.checkCancellation()
-            return try await lock.owner.whenFree(in: lock.arena, isolation: isolation) { taken in
+            try await withLock(isolation: isolation, afterDeath: { throw $0 }, body)
+        }
+
+        /// As ``SharedRecursiveLock/withLock(repair:_:)``. When the task is cancelled before it has the lock, it throws a `CancellationError` at once.
+        public func withLock<R>(
+            isolation: isolated (any Actor)? = #isolation, repair: () throws -> Void, _ body: () throws -> R
+        ) async throws -> R {
+            try await withLock(isolation: isolation, afterDeath: { _ in try repair() }, body)
+        }
+
+        /// As ``withLock(isolation:_:)``, if the lock is to be had within `timeout`. Who has it then keeps it as long as `body` takes.
+        /// - Returns: what `body` returns; nil when the lock was not to be had, and `body` was not called.
+        public func withLock<R>(
+            timeout: Duration, isolation: isolated (any Actor)? = #isolation, _ body: () throws -> R
+        ) async throws -> R? {
+            try await attempt(until: Deadline(after: timeout), isolation: isolation, afterDeath: { throw $0 }, body)
+        }
+
+        /// As ``withLock(isolation:repair:_:)``, if the lock is to be had within `timeout`.
+        /// - Returns: what `body` returns; nil when the lock was not to be had, and neither was called.
+        public func withLock<R>(
+            timeout: Duration, isolation: isolated (any Actor)? = #isolation, repair: () throws -> Void, _ body: () throws -> R
+        ) async throws -> R? {
+            try await attempt(until: Deadline(after: timeout), isolation: isolation, afterDeath: { _ in try repair() }, body)
+        }
+
+        private func withLock<R>(
+            isolation: isolated (any Actor)?, afterDeath repair: (OwnerDied) throws -> Void, _ body: () throws -> R
+        ) async throws -> R {
+            while true {
+                if let result = try await attempt(until: .never, isolation: isolation, afterDeath: repair, body) { return result }
+            }
+        }
+
+        private func attempt<R>(
+            until deadline: Deadline, isolation: isolated (any Actor)?, afterDeath repair: (OwnerDied) throws -> Void,
+            _ body: () throws -> R
+        ) async throws -> R? {
+            try await lock.owner.whenFree(until: deadline, in: lock.arena, isolation: isolation) { taken in
                 do {
                     guard try lock.tryLock() else { return nil }
                     taken()
                 } catch let death as OwnerDied {
-                    try lock.unlock()
-                    throw death
+                    taken()
+                    do { try repair(death) } catch {
+                        try lock.unlock()
+                        throw error
+                    }
                 }
                 return try lock.unlocking(body)
             }

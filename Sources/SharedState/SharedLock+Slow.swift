@@ -111,8 +111,10 @@ extension SharedLock {
     ) throws -> Bool {
         if attempt == .notTaken { return false }
         let token = ThreadRecords.currentToken(in: arena)
+        let dead = owner.word.pointee.load(ordering: .relaxed)
+        // Or who saw it free first, and was told, has left word of it.
+        let attempt = dead & OwnerLock.ownerDied != 0 ? .takenFromDead : attempt
         if attempt == .takenFromDead, let pthread {
-            let dead = owner.word.pointee.load(ordering: .relaxed)
             mp_probe_lock_owner_died(pthread.mutex.address, Int64(OwnerLock.process(of: dead) ?? 0))
         }
         owner.word.pointee.store(token, ordering: .relaxed)
@@ -127,4 +129,7 @@ extension SharedLock {
 struct MutexOwner: @unchecked Sendable {
     // Unchecked: the word is only used atomically.
     let word: FutexWord
+
+    /// For who takes the mutex next, by who holds it without wanting it, and was told that its last owner has died.
+    func leaveWordOfDeath() { word.pointee.bitwiseOr(OwnerLock.ownerDied, ordering: .relaxed) }
 }

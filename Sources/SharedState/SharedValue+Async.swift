@@ -10,8 +10,23 @@ extension SharedValue {
 
         /// As ``SharedValue/withLock(_:)``. When the task is cancelled before it has the lock, it throws a `CancellationError` at once.
         public func withLock<R>(isolation: isolated (any Actor)? = #isolation, _ body: (inout T) throws -> R) async throws -> R {
-            try Task.checkCancellation()
-            return try await shared.lockWord.whenFree(in: shared.arena, isolation: isolation) { taken in
+            while true {
+                if let result = try await attempt(until: .never, isolation: isolation, body) { return result }
+            }
+        }
+
+        /// As ``withLock(isolation:_:)``, if the lock is to be had within `timeout`. Who has it then keeps it as long as `body` takes.
+        /// - Returns: what `body` returns; nil when the lock was not to be had, and `body` was not called.
+        public func withLock<R>(
+            timeout: Duration, isolation: isolated (any Actor)? = #isolation, _ body: (inout T) throws -> R
+        ) async throws -> R? {
+            try await attempt(until: Deadline(after: timeout), isolation: isolation, body)
+        }
+
+        private func attempt<R>(
+            until deadline: Deadline, isolation: isolated (any Actor)?, _ body: (inout T) throws -> R
+        ) async throws -> R? {
+            try await shared.lockWord.whenFree(until: deadline, in: shared.arena, isolation: isolation) { taken in
                 // An update is all or nothing, so it does not matter whether the last owner has died.
                 if shared.lockWord.tryLock(in: shared.arena) == .notTaken { return nil }
                 taken()
@@ -19,6 +34,17 @@ extension SharedValue {
                 return try shared.changing(body)
             }
         }
+    }
+}
+
+extension SharedValue {
+    /// As ``withLock(_:)``, if the lock is to be had within `timeout`.
+    /// - Returns: what `body` returns; nil when the lock was not to be had, and `body` was not called.
+    public func withLock<R>(timeout: Duration, _ body: (inout T) throws -> R) rethrows -> R? {
+        // An update is all or nothing, so it does not matter whether the last owner has died.
+        if lockWord.lock(until: Deadline(after: timeout), in: arena) == .notTaken { return nil }
+        defer { lockWord.unlock() }
+        return try changing(body)
     }
 }
 
@@ -42,8 +68,33 @@ extension SharedArray {
             isolation: isolated (any Actor)? = #isolation, repair: (inout MutableSpan<T>) throws -> Void,
             _ body: (inout MutableSpan<T>) throws -> R
         ) async throws -> R {
-            try Task.checkCancellation()
-            return try await shared.lockWord.whenFree(in: shared.arena, isolation: isolation) { taken in
+            while true {
+                if let result = try await attempt(until: .never, isolation: isolation, repair: repair, body) { return result }
+            }
+        }
+
+        /// As ``withLock(isolation:_:)``, if the lock is to be had within `timeout`. Who has it then keeps it as long as `body` takes.
+        /// - Returns: what `body` returns; nil when the lock was not to be had, and `body` was not called.
+        public func withLock<R>(
+            timeout: Duration, isolation: isolated (any Actor)? = #isolation, _ body: (inout MutableSpan<T>) throws -> R
+        ) async throws -> R? {
+            try await attempt(until: Deadline(after: timeout), isolation: isolation, repair: { _ in }, body)
+        }
+
+        /// As ``withLock(isolation:repair:_:)``, if the lock is to be had within `timeout`.
+        /// - Returns: what `body` returns; nil when the lock was not to be had, and neither was called.
+        public func withLock<R>(
+            timeout: Duration, isolation: isolated (any Actor)? = #isolation, repair: (inout MutableSpan<T>) throws -> Void,
+            _ body: (inout MutableSpan<T>) throws -> R
+        ) async throws -> R? {
+            try await attempt(until: Deadline(after: timeout), isolation: isolation, repair: repair, body)
+        }
+
+        private func attempt<R>(
+            until deadline: Deadline, isolation: isolated (any Actor)?, repair: (inout MutableSpan<T>) throws -> Void,
+            _ body: (inout MutableSpan<T>) throws -> R
+        ) async throws -> R? {
+            try await shared.lockWord.whenFree(until: deadline, in: shared.arena, isolation: isolation) { taken in
                 let attempt = shared.lockWord.tryLock(in: shared.arena)
                 if attempt == .notTaken { return nil }
                 taken()
@@ -53,10 +104,27 @@ extension SharedArray {
         }
     }
 
+    /// As ``withLock(_:)``, if the lock is to be had within `timeout`.
+    /// - Returns: what `body` returns; nil when the lock was not to be had, and `body` was not called.
+    public func withLock<R>(timeout: Duration, _ body: (inout MutableSpan<T>) throws -> R) rethrows -> R? {
+        try withLock(timeout: timeout, repair: { _ in }, body)
+    }
+
+    /// As ``withLock(repair:_:)``, if the lock is to be had within `timeout`.
+    /// - Returns: what `body` returns; nil when the lock was not to be had, and neither was called.
+    public func withLock<R>(
+        timeout: Duration, repair: (inout MutableSpan<T>) throws -> Void, _ body: (inout MutableSpan<T>) throws -> R
+    ) rethrows -> R? {
+        let attempt = lockWord.lock(until: Deadline(after: timeout), in: arena)
+        if attempt == .notTaken { return nil }
+        defer { lockWord.unlock() }
+        return try changing(after: attempt, repair: repair, body)
+    }
+
     // A function of its own, as the optimiser of Swift 6.3 breaks off at the span in the closure.
     private func changing<R>(
         after attempt: ProcessSharedMutex.Attempt, repair: (inout MutableSpan<T>) throws -> Void, _ body: (inout MutableSpan<T>) throws -> R
-    ) throws -> R {
+    ) rethrows -> R {
         var span = elements.mutableSpan
         if attempt == .takenFromDead { try repair(&span) }
         return try body(&span)

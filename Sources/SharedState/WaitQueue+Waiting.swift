@@ -93,14 +93,6 @@ struct Waiter {
         }
     }
 
-    /// As ``sleep(until:)``; and `cancelled` when `cancellation` is, whatever the entry says then.
-    func sleep(until deadline: Deadline, unless cancellation: WaitCancellation?) -> Outcome {
-        guard let cancellation else { return sleep(until: deadline) }
-        cancellation.watch(place)
-        defer { cancellation.unwatch() }
-        return cancellation.isCancelled ? .cancelled : sleep(until: deadline)
-    }
-
     /// Looks for a while, unless somebody needs the processor.
     private func spin(until deadline: Deadline) -> WaitEntry {
         guard RunnableProcesses.count(in: queue.arena) <= Self.processors, Self.processors > 1 else { return place.load() }

@@ -6,25 +6,36 @@ extension WaitQueue {
     ///
     /// `attempt` is called in the task at first, then on a thread that waits here for all tasks of this process: it has one place in the queue, and tries them in the
     /// order of their coming. When the task is cancelled, the wait ends at once; an attempt that is just succeeding then still counts, so that nothing it took is lost.
-    /// - Parameter attempt: what keeps the object alive has to be captured by it.
-    /// - Throws: `CancellationError` when the task is cancelled; what `attempt` throws; ``SystemError`` when no thread can be started.
-    func waitAsynchronously<R: Sendable>(until deadline: Deadline, _ attempt: @escaping @Sendable () throws -> R?) async throws -> R? {
+    /// - Parameters:
+    ///   - lock: if each attempt is to be made under it. The same in all calls of one queue. While another holds it, the thread waits for that, and the tasks' deadlines and
+    ///     cancellations count all the same.
+    ///   - attempt: what keeps the object alive has to be captured by it.
+    /// - Throws: `CancellationError` when the task is cancelled; what `attempt` throws; ``OwnerDied``, with the lock released; ``SystemError`` when no thread can be started.
+    func waitAsynchronously<R: Sendable>(
+        until deadline: Deadline, under lock: SharedLock? = nil, _ attempt: @escaping @Sendable () throws -> R?
+    ) async throws -> R? {
+        /// - Returns: nil when another holds the lock; and within, when the attempt has come to nothing.
+        @Sendable func attemptUnderLock() throws -> R?? {
+            guard let lock else { return .some(try attempt()) }
+            return try lock.withLockIfFree(afterDeath: { throw $0 }, attempt)
+        }
         try Task.checkCancellation()
-        if let result = try attempt() { return result }
+        if case .some(.some(let result)) = try attemptUnderLock() { return result }
         if deadline.hasPassed { return nil }
         let task = WaitingTask(until: deadline)
         return try await withTaskCancellationHandler {
             try await withUnsafeThrowingContinuation { continuation in
-                let attempt = {
+                let attempt = { () -> WaitingTask.Outcome in
                     do {
-                        guard let result = try attempt() else { return false }
+                        guard let outcome = try attemptUnderLock() else { return .notMade }
+                        guard let result = outcome else { return .failure }
                         continuation.resume(returning: result)
                     } catch {
                         continuation.resume(throwing: error)
                     }
-                    return true
+                    return .over
                 }
-                WaitingLine.append(task, to: self, attempt) { error in
+                WaitingLine.append(task, to: self, under: lock, attempt) { error in
                     if let error { continuation.resume(throwing: error) } else { continuation.resume(returning: nil) }
                 }
             }
@@ -44,12 +55,19 @@ final class WaitingTask: @unchecked Sendable {
         case over
     }
 
+    /// How an attempt has come out.
+    fileprivate enum Outcome {
+        case over, failure
+        /// Another holds the line's lock.
+        case notMade
+    }
+
     fileprivate let deadline: Deadline
     fileprivate var state = State.waiting
     fileprivate var isCancelled = false
     fileprivate weak var line: WaitingLine?
     /// Ends the wait, and says so, if what is waited for is there.
-    fileprivate var attempt: () -> Bool = { false }
+    fileprivate var attempt: () -> Outcome = { .failure }
     /// Ends the wait: by an error, or at the deadline.
     fileprivate var end: ((any Error)?) -> Void = { _ in }
 
@@ -64,16 +82,26 @@ final class WaitingLine: @unchecked Sendable {
     @exclusivity(unchecked) private nonisolated(unsafe) static var lines: [Int: WaitingLine] = [:]
 
     private let queue: WaitQueue
+    /// Under which attempts are made.
+    private let sharedLock: SharedLock?
     private var tasks: [WaitingTask] = []
+    /// How many of them are not over.
+    private var left = 0
     /// Where its thread waits.
     private var place: WaitEntryPlace?
+    /// While its thread waits for the shared lock: what ends that wait, and when it ends by itself.
+    private var lockWait: (cancellation: WaitCancellation, end: Deadline)?
 
-    private init(_ queue: WaitQueue) { self.queue = queue }
+    private init(_ queue: WaitQueue, under lock: SharedLock?) {
+        self.queue = queue
+        sharedLock = lock
+    }
 
     // MARK: Tasks
 
     fileprivate static func append(
-        _ task: WaitingTask, to queue: WaitQueue, _ attempt: @escaping () -> Bool, end: @escaping ((any Error)?) -> Void
+        _ task: WaitingTask, to queue: WaitQueue, under sharedLock: SharedLock?, _ attempt: @escaping () -> WaitingTask.Outcome,
+        end: @escaping ((any Error)?) -> Void
     ) {
         lock.lock()
         (task.attempt, task.end) = (attempt, end)
@@ -85,7 +113,7 @@ final class WaitingLine: @unchecked Sendable {
             line.add(task)
             return lock.unlock()
         }
-        let line = WaitingLine(queue)
+        let line = WaitingLine(queue, under: sharedLock)
         lines[queue.offset] = line
         line.add(task)
         lock.unlock()
@@ -96,7 +124,9 @@ final class WaitingLine: @unchecked Sendable {
     private func add(_ task: WaitingTask) {
         task.line = self
         tasks.append(task)
+        left += 1
         rouse()
+        if let lockWait, task.deadline < lockWait.end { lockWait.cancellation.cancel() }
     }
 
     fileprivate static func cancel(_ task: WaitingTask) {
@@ -104,11 +134,18 @@ final class WaitingLine: @unchecked Sendable {
         task.isCancelled = true
         // Before it has come to the line, `append` sees it; during an attempt, the thread does.
         guard let line = task.line, task.state == .waiting else { return lock.unlock() }
-        task.state = .over
-        // The thread may have nothing left to wait for.
-        line.rouse()
+        line.end(task)
         lock.unlock()
         task.end(CancellationError())
+    }
+
+    /// Says that `task` is over. Under the lock.
+    private func end(_ task: WaitingTask) {
+        task.state = .over
+        left -= 1
+        // The thread may have nothing left to wait for; or much to forget, which is not to grow. Not for each: it looks at all that are left.
+        if left == 0 || tasks.count > 2 * left + 16 { rouse() }
+        if left == 0 { lockWait?.cancellation.cancel() }
     }
 
     /// Has the thread look at its tasks. Under the lock. Without effect when its entry has been notified, or it has not entered yet: then it is about to look.
@@ -138,18 +175,25 @@ final class WaitingLine: @unchecked Sendable {
         Self.lock.withLock { place = waiter?.place }
         // Their attempts keep the object, until the thread has left its queue.
         var current: [WaitingTask] = []
+        var isNotified = false
         while takeTasks(&current) {
-            attempt(current)
-            let next = current.reduce(Deadline.never) { $1.state == .waiting ? min($0, $1.deadline) : $0 }
+            // The entry stays as it is until the attempts have been made.
+            if !attempt(current) {
+                awaitSharedLock()
+                continue
+            }
             guard let waiter else {
                 usleep(1000)
                 continue
             }
-            switch waiter.sleep(until: next) {
-            case .notified:
-                // While the entry says so: should the process die before, another is notified in its place.
-                attempt(current)
+            if isNotified {
+                // Only now: should the process die before, another is notified in its place.
+                isNotified = false
                 waiter.waitAgain()
+                continue
+            }
+            switch waiter.sleep(until: Self.lock.withLock { nextDeadline }) {
+            case .notified: isNotified = true
             // Not by a store: it may be notified only of what comes after.
             case .cancelled: waiter.waitAgain()
             case .timedOut: break
@@ -157,6 +201,25 @@ final class WaitingLine: @unchecked Sendable {
         }
         waiter?.leave(passingOn: true)
         withExtendedLifetime(current) {}
+    }
+
+    /// Under the lock.
+    private var nextDeadline: Deadline { tasks.reduce(.never) { $1.state == .waiting ? min($0, $1.deadline) : $0 } }
+
+    /// Waits until the lock under which attempts are made looks free, or there is something else to do.
+    private func awaitSharedLock() {
+        let cancellation = WaitCancellation()
+        let end: Deadline? = Self.lock.withLock {
+            if left == 0 { return nil }
+            // Of all: those that have come since the attempts have found nobody to rouse.
+            let end = nextDeadline
+            lockWait = (cancellation, end)
+            return end
+        }
+        guard let end else { return }
+        // What may go wrong goes wrong for the next attempt, too, which tells its task. It is cancelled for the tasks' sake.
+        try? sharedLock?.waitUntilFree(until: end, cancellation)
+        Self.lock.withLock { lockWait = nil }
     }
 
     /// The tasks that wait now.
@@ -172,8 +235,10 @@ final class WaitingLine: @unchecked Sendable {
         return false
     }
 
-    private func attempt(_ current: [WaitingTask]) {
-        for task in current {
+    /// - Returns: false when those that are left have to wait until the shared lock is free.
+    private func attempt(_ current: [WaitingTask]) -> Bool {
+        var isMade = true
+        for task in current where isMade || task.deadline.hasPassed {
             let isWaiting = Self.lock.withLock {
                 guard task.state == .waiting else { return false }
                 task.state = .attempting
@@ -182,16 +247,18 @@ final class WaitingLine: @unchecked Sendable {
             guard isWaiting else { continue }
             // It comes after the look at the clock, as the last attempt has to.
             let isLast = task.deadline.hasPassed
-            let isOver = task.attempt()
+            let outcome = task.attempt()
+            if outcome == .notMade { isMade = false }
             let error: (any Error)?? = Self.lock.withLock {
-                if !isOver, !task.isCancelled, !isLast {
+                if outcome != .over, !task.isCancelled, !isLast {
                     task.state = .waiting
                     return nil
                 }
-                task.state = .over
-                return isOver ? nil : .some(task.isCancelled ? CancellationError() : nil)
+                end(task)
+                return outcome == .over ? nil : .some(task.isCancelled ? CancellationError() : nil)
             }
             if let error { task.end(error) }
         }
+        return isMade
     }
 }

@@ -21,6 +21,9 @@ struct DeathTests {
     @Test(arguments: ["notify", "useNotification", "passOn", "enterAndLeave", "waitAgain"])
     func inWaitQueues(_ experiment: String) throws { try Laboratory.run(experiment) }
 
+    @Test(arguments: ["barrierPass", "barrierGiveUp", "barrierAbort", "barrierReset", "barrierSettle"])
+    func inBarriers(_ experiment: String) throws { try Laboratory.run(experiment) }
+
     @Test(arguments: ["claimAndFinish", "callWorker", "sleep"])
     func inTheTaskRing(_ experiment: String) throws { try Laboratory.run(experiment) }
 
