@@ -7,10 +7,22 @@
 #include "cb_clock.h"
 #include "cb_waits.h"
 
+static int init_rwlock(pthread_rwlock_t *lock) {
+    pthread_rwlockattr_t attributes;
+    int error = pthread_rwlockattr_init(&attributes);
+    if (error) return error;
+    error = pthread_rwlockattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
+    if (!error) error = pthread_rwlock_init(lock, &attributes);
+    pthread_rwlockattr_destroy(&attributes);
+    return error;
+}
+
 int cb_lock_init(cb_lock *lock, cb_lock_kind kind) {
     lock->word = 0;
+    int error = init_rwlock(&lock->rwlock);
+    if (error) return error;
     pthread_mutexattr_t attributes;
-    int error = pthread_mutexattr_init(&attributes);
+    error = pthread_mutexattr_init(&attributes);
     if (error) return error;
     error = pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
     if (!error && kind == CB_LOCK_PTHREAD_ADAPTIVE) error = pthread_mutexattr_settype(&attributes, PTHREAD_MUTEX_ADAPTIVE_NP);
@@ -82,6 +94,26 @@ static inline __attribute__((always_inline)) void increment(
         }
         return;
     }
+    if (kind == CB_LOCK_PTHREAD_WRITE) {
+        for (uint64_t i = 0; i < operations; i++) {
+            pthread_rwlock_wrlock(&lock->rwlock);
+            *counter += 1;
+            cb_spend(inside);
+            pthread_rwlock_unlock(&lock->rwlock);
+            cb_spend(outside);
+        }
+        return;
+    }
+    if (kind == CB_LOCK_PTHREAD_READ) {
+        for (uint64_t i = 0; i < operations; i++) {
+            pthread_rwlock_rdlock(&lock->rwlock);
+            cb_spend(inside);
+            pthread_rwlock_unlock(&lock->rwlock);
+            cb_spend(outside);
+        }
+        __atomic_fetch_add(counter, operations, __ATOMIC_RELAXED);
+        return;
+    }
     // A robust mutex answers EOWNERDEAD after a death; no member of a crew dies inside, so the answers need no look here.
     for (uint64_t i = 0; i < operations; i++) {
         pthread_mutex_lock(&lock->mutex);
@@ -104,14 +136,18 @@ void cb_lock_increment_timed(
     for (uint64_t i = 0; i < operations; i++) {
         uint64_t asked = cb_now();
         if (kind == CB_LOCK_TID_FUTEX) futex_lock(&lock->word, self);
+        else if (kind == CB_LOCK_PTHREAD_WRITE) pthread_rwlock_wrlock(&lock->rwlock);
+        else if (kind == CB_LOCK_PTHREAD_READ) pthread_rwlock_rdlock(&lock->rwlock);
         else pthread_mutex_lock(&lock->mutex);
         uint64_t got = cb_now();
-        *counter += 1;
+        if (kind != CB_LOCK_PTHREAD_READ) *counter += 1;
         cb_spend(inside);
         if (kind == CB_LOCK_TID_FUTEX) futex_unlock(&lock->word);
+        else if (kind == CB_LOCK_PTHREAD_WRITE || kind == CB_LOCK_PTHREAD_READ) pthread_rwlock_unlock(&lock->rwlock);
         else pthread_mutex_unlock(&lock->mutex);
         // Not under the lock, where it would make others wait.
         waits[cb_wait_bucket(got - asked)]++;
         cb_spend(outside);
     }
+    if (kind == CB_LOCK_PTHREAD_READ) __atomic_fetch_add(counter, operations, __ATOMIC_RELAXED);
 }

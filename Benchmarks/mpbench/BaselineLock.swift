@@ -30,6 +30,14 @@ final class BaselineLock: MeasuredLock, TimedLock {
         ]
     }
 
+    /// What a read-write lock is compared with.
+    static func readWrite(_ team: Team, batch: @escaping (LockWork) -> Int) -> [BaselineLock] {
+        [
+            BaselineLock("c.pthread-rwlock", CB_LOCK_PTHREAD_WRITE, team, batch),
+            BaselineLock("c.pthread-rwlock-read", CB_LOCK_PTHREAD_READ, team, batch),
+        ]
+    }
+
     func alone(operations: Int) throws -> LockShare {
         try crew.alone(kind, operations: operations)
     }

@@ -25,7 +25,8 @@ struct LocksCommand: ParsableCommand {
             to package, where the machine has several. CONTENDERS go from 1 to two for each processor. QUANTITY is `throughput`, \
             millions of turns a second; `fairness`, what the slowest did over an equal share, in a bout of a second; or `p99.9`, the \
             time from the asking to the having that 999 of a thousand takings do not exceed, in ns, measured in bouts of its own, as \
-            looking at the clock takes time (of `queue`: the time of both calls). Also against python.Lock, `multiprocessing.Lock`. \
+            looking at the clock takes time (of `queue`: the time of both calls). Also against python.Lock, `multiprocessing.Lock`; `writers` and \
+            `readers` against c.pthread-rwlock and c.pthread-rwlock-read, glibc's process-shared read-write lock. \
             --pin and --workers do not matter to it. About a minute for each two processors with --quick, ten without; --only \
             lock.matrix.adaptive.short selects.
             """)

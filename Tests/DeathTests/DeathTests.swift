@@ -24,6 +24,12 @@ struct DeathTests {
     @Test(arguments: ["barrierPass", "barrierGiveUp", "barrierAbort", "barrierReset", "barrierSettle"])
     func inBarriers(_ experiment: String) throws { try Laboratory.run(experiment) }
 
+    @Test(arguments: [
+        "readLock", "writeLock", "writeLockAfterDeath", "endReading", "endWriting", "waitToRead", "waitToWrite", "giveUpReading",
+        "giveUpWriting", "readAsTask", "writeAsTask",
+    ])
+    func inReadWriteLocks(_ experiment: String) throws { try Laboratory.run(experiment) }
+
     @Test(arguments: ["claimAndFinish", "callWorker", "sleep"])
     func inTheTaskRing(_ experiment: String) throws { try Laboratory.run(experiment) }
 
