@@ -3,6 +3,7 @@
 #define CB_LOCKS_H
 
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdint.h>
 
 typedef enum cb_lock_kind {
@@ -12,6 +13,7 @@ typedef enum cb_lock_kind {
     CB_LOCK_TID_FUTEX,         // c.tid-futex: the owner's thread id in a futex word; spins, then sleeps; whoever comes first gets it
     CB_LOCK_PTHREAD_WRITE,     // c.pthread-rwlock: glibc's process-shared read-write lock, to write; prefers readers, never spins
     CB_LOCK_PTHREAD_READ,      // c.pthread-rwlock-read: the same, to read
+    CB_LOCK_SEMAPHORE,         // c.semaphore: glibc's process-shared semaphore, of one; never spins
 } cb_lock_kind;
 
 // Each part on cache lines of its own, two of them, as adjacent lines are fetched in pairs.
@@ -19,6 +21,7 @@ typedef struct cb_lock {
     _Alignas(128) pthread_mutex_t mutex;
     _Alignas(128) uint32_t word;
     _Alignas(128) pthread_rwlock_t rwlock;
+    _Alignas(128) sem_t semaphore;
 } cb_lock;
 
 // Prepares the lock, in shared memory, for one kind. Returns 0 or an error number.
