@@ -1,5 +1,6 @@
 #include "cb_locks.h"
 
+#include <errno.h>
 #include <linux/futex.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -21,6 +22,7 @@ int cb_lock_init(cb_lock *lock, cb_lock_kind kind) {
     lock->word = 0;
     int error = init_rwlock(&lock->rwlock);
     if (error) return error;
+    if (sem_init(&lock->semaphore, 1, 1) != 0) return errno;
     pthread_mutexattr_t attributes;
     error = pthread_mutexattr_init(&attributes);
     if (error) return error;
@@ -85,19 +87,16 @@ static inline int is_read_write(cb_lock_kind kind) {
     return kind == CB_LOCK_PTHREAD_WRITE || kind == CB_LOCK_PTHREAD_READ || kind == CB_LOCK_PTHREAD_MIXED;
 }
 
-static inline int is_written(cb_lock_kind kind, uint64_t turn) {
-    return kind == CB_LOCK_PTHREAD_WRITE || (kind == CB_LOCK_PTHREAD_MIXED && turn % CB_WRITE_EVERY == 0);
+static inline int is_written(cb_lock_kind kind) {
+    static uint64_t turn;  // of this process, over all batches
+    return kind == CB_LOCK_PTHREAD_WRITE || (kind == CB_LOCK_PTHREAD_MIXED && turn++ % CB_WRITE_EVERY == 0);
 }
 
-// Not one by one: readers would write to the same line.
-static inline void add_reads(cb_lock *lock, cb_lock_kind kind, volatile uint64_t *counter, uint64_t reads) {
-    if (kind == CB_LOCK_PTHREAD_READ) {
-        __atomic_fetch_add(counter, reads, __ATOMIC_RELAXED);
-    } else if (kind == CB_LOCK_PTHREAD_MIXED) {
-        pthread_rwlock_wrlock(&lock->rwlock);
-        *counter += reads;
-        pthread_rwlock_unlock(&lock->rwlock);
-    }
+// What is counted without a lock, or beside that.
+static inline void add(volatile uint64_t *counter, uint64_t count) { __atomic_fetch_add(counter, count, __ATOMIC_RELAXED); }
+
+static inline void take_permit(sem_t *semaphore) {
+    while (sem_wait(semaphore) != 0) {}  // EINTR
 }
 
 static inline __attribute__((always_inline)) void increment(
@@ -116,16 +115,28 @@ static inline __attribute__((always_inline)) void increment(
     if (is_read_write(kind)) {
         uint64_t written = 0;
         for (uint64_t i = 0; i < operations; i++) {
-            int writes = is_written(kind, i);
+            int writes = is_written(kind);
             if (writes) pthread_rwlock_wrlock(&lock->rwlock);
             else pthread_rwlock_rdlock(&lock->rwlock);
-            if (writes) *counter += 1;
+            if (kind == CB_LOCK_PTHREAD_WRITE) *counter += 1;
+            else if (writes) add(counter, 1);
             cb_spend(inside);
             pthread_rwlock_unlock(&lock->rwlock);
             written += (uint64_t)writes;
             cb_spend(outside);
         }
-        add_reads(lock, kind, counter, operations - written);
+        // Not one by one: readers would write to the same line.
+        if (written < operations) add(counter, operations - written);
+        return;
+    }
+    if (kind == CB_LOCK_SEMAPHORE) {
+        for (uint64_t i = 0; i < operations; i++) {
+            take_permit(&lock->semaphore);
+            *counter += 1;
+            cb_spend(inside);
+            sem_post(&lock->semaphore);
+            cb_spend(outside);
+        }
         return;
     }
     // A robust mutex answers EOWNERDEAD after a death; no member of a crew dies inside, so the answers need no look here.
@@ -149,21 +160,25 @@ void cb_lock_increment_timed(
     uint32_t self = (uint32_t)gettid();
     uint64_t reads = 0;
     for (uint64_t i = 0; i < operations; i++) {
+        int writes = is_written(kind);
         uint64_t asked = cb_now();
         if (kind == CB_LOCK_TID_FUTEX) futex_lock(&lock->word, self);
-        else if (is_written(kind, i)) pthread_rwlock_wrlock(&lock->rwlock);
+        else if (writes) pthread_rwlock_wrlock(&lock->rwlock);
         else if (is_read_write(kind)) pthread_rwlock_rdlock(&lock->rwlock);
+        else if (kind == CB_LOCK_SEMAPHORE) take_permit(&lock->semaphore);
         else pthread_mutex_lock(&lock->mutex);
         uint64_t got = cb_now();
-        if (is_written(kind, i) || !is_read_write(kind)) *counter += 1;
+        if (kind == CB_LOCK_PTHREAD_WRITE || !is_read_write(kind)) *counter += 1;
+        else if (writes) add(counter, 1);
         else reads++;
         cb_spend(inside);
         if (kind == CB_LOCK_TID_FUTEX) futex_unlock(&lock->word);
         else if (is_read_write(kind)) pthread_rwlock_unlock(&lock->rwlock);
+        else if (kind == CB_LOCK_SEMAPHORE) sem_post(&lock->semaphore);
         else pthread_mutex_unlock(&lock->mutex);
         // Not under the lock, where it would make others wait.
         waits[cb_wait_bucket(got - asked)]++;
         cb_spend(outside);
     }
-    add_reads(lock, kind, counter, reads);
+    if (reads > 0) add(counter, reads);
 }

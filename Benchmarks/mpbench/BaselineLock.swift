@@ -39,6 +39,14 @@ final class BaselineLock: MeasuredLock, TimedLock {
         ]
     }
 
+    /// What the library's semaphore is compared with.
+    static func semaphores(_ team: Team) -> [BaselineLock] {
+        [
+            BaselineLock("c.semaphore", CB_LOCK_SEMAPHORE, team) { _ in Bout.batch },
+            BaselineLock("c.tid-futex", CB_LOCK_TID_FUTEX, team) { _ in Bout.batch },
+        ]
+    }
+
     func alone(operations: Int) throws -> LockShare {
         try crew.alone(kind, operations: operations)
     }

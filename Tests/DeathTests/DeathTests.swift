@@ -13,12 +13,16 @@ struct DeathTests {
     func inHandles(_ experiment: String) throws { try Laboratory.run(experiment) }
 
     @Test(arguments: [
-        "firstLock", "lock", "lockOfWord", "lockHandedOn", "unlock", "lockHavingSlept", "profiledLock", "profiledLockInAnothersPlace",
+        "firstLock", "lock", "lockOfWord", "lockHandedOn", "unlock", "lockHavingSlept", "unlockAskedFor", "lockAskedFor", "profiledLock",
+        "profiledLockInAnothersPlace",
     ])
     func inLocks(_ experiment: String) throws { try Laboratory.run(experiment) }
 
     @Test(arguments: ["notify", "useNotification", "passOn", "enterAndLeave", "waitAgain"])
     func inWaitQueues(_ experiment: String) throws { try Laboratory.run(experiment) }
+
+    @Test(arguments: ["barrierPass", "barrierGiveUp", "barrierAbort", "barrierReset", "barrierSettle"])
+    func inBarriers(_ experiment: String) throws { try Laboratory.run(experiment) }
 
     @Test(arguments: [
         "readLock", "writeLock", "writeLockAfterDeath", "endReading", "endWriting", "waitToRead", "waitToWrite", "giveUpReading",

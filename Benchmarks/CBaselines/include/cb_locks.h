@@ -3,6 +3,7 @@
 #define CB_LOCKS_H
 
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdint.h>
 
 typedef enum cb_lock_kind {
@@ -13,6 +14,7 @@ typedef enum cb_lock_kind {
     CB_LOCK_PTHREAD_WRITE,     // c.pthread-rwlock: glibc's process-shared read-write lock, to write; prefers readers, never spins
     CB_LOCK_PTHREAD_READ,      // c.pthread-rwlock-read: the same, to read
     CB_LOCK_PTHREAD_MIXED,     // c.pthread-rwlock-mixed: the same, to write each CB_WRITE_EVERY-th time, and else to read
+    CB_LOCK_SEMAPHORE,         // c.semaphore: glibc's process-shared semaphore, of one; never spins
 } cb_lock_kind;
 
 enum { CB_WRITE_EVERY = 10 };
@@ -22,6 +24,7 @@ typedef struct cb_lock {
     _Alignas(128) pthread_mutex_t mutex;
     _Alignas(128) uint32_t word;
     _Alignas(128) pthread_rwlock_t rwlock;
+    _Alignas(128) sem_t semaphore;
 } cb_lock;
 
 // Prepares the lock, in shared memory, for one kind. Returns 0 or an error number.

@@ -1,0 +1,190 @@
+import Glibc
+import Multiprocessing
+import TestSupport
+import Testing
+
+extension PublicInterface {
+    /// Conditions for which tasks wait.
+    @Suite struct AsyncConditionTests {
+        @Test(arguments: SharedConditionTests.kinds) func aThousandTasksWait(kind: LockKind) async throws {
+            let condition = try SharedCondition(lock: try SharedLock(kind: kind))
+            let items = try SharedValue(0)
+            let waiting = Counter()
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for _ in 0..<1_000 {
+                    group.addTask {
+                        let looks = Counter()
+                        try await condition.async.withLock(when: {
+                            if looks.value == 0 { waiting.add(1) }
+                            looks.add(1)
+                            return items.value > 0
+                        }) { items.value -= 1 }
+                    }
+                }
+                while waiting.value < 1_000 { await Task.yield() }
+                #expect(waitingThreads() < 100)
+                let child = ChildProcess(condition, items) { (condition: SharedCondition, items: SharedValue<Int>) in
+                    // One by one, several at once, and all.
+                    for count in [1, 3, 246] {
+                        for _ in 0..<4 {
+                            try condition.lock.withLock {
+                                items.value += count
+                                try count == 246 ? condition.notifyAll() : condition.notify(count)
+                            }
+                        }
+                    }
+                }
+                try child.start()
+                try await group.waitForAll()
+                _ = try await child.value
+            }
+            #expect(items.value == 0)
+        }
+
+        /// Of tasks that are cancelled at any moment and a process that waits, one has what was notified of: once for each item, to one of them.
+        @Test(arguments: [LockKind.adaptive, .pthreadRobust]) func cancellationLosesNoNotification(kind: LockKind) async throws {
+            let condition = try SharedCondition(lock: try SharedLock(kind: kind))
+            let items = try SharedValue(0)
+            let taken = try SharedValue(0)
+            let child = ChildProcess(condition, items, taken) {
+                (condition: SharedCondition, items: SharedValue<Int>, taken: SharedValue<Int>) in
+                try condition.lock.withLock {
+                    while true {
+                        try condition.wait(until: { items.value != 0 })
+                        // As many tasks may be a bit too late.
+                        if items.value < 0 { return }
+                        items.value -= 1
+                        taken.value += 1
+                    }
+                }
+            }
+            try child.start()
+            let had = Counter()
+            for round in 0..<300 {
+                let tasks = (0..<round % 4 + 1).map { _ in
+                    Task {
+                        try await condition.async.withLock(when: { items.value > 0 }) {
+                            items.value -= 1; had.add(1)
+                        }
+                    }
+                }
+                for _ in 0..<Int.random(in: 0..<20) { await Task.yield() }
+                try condition.lock.withLock {
+                    items.value += 1
+                    try condition.notify()
+                }
+                for _ in 0..<Int.random(in: 0..<20) { await Task.yield() }
+                for task in tasks { task.cancel() }
+                for task in tasks { _ = await task.result }
+                #expect(eventually { items.value == 0 })
+            }
+            try condition.lock.withLock {
+                items.value = -1
+                try condition.notifyAll()
+            }
+            _ = try await child.value
+            #expect(had.value + taken.value == 300)
+        }
+
+        /// The deadlines and cancellations of tasks count, too, while they wait for the lock.
+        @Test(arguments: SharedConditionTests.kinds) func whileAnotherHasTheLock(kind: LockKind) async throws {
+            let condition = try SharedCondition(lock: try SharedLock(kind: kind))
+            let holder = try Holder(condition.lock)
+            let patient = Task { try await condition.async.withLock(when: { true }) { 1 } }
+            let cancelled = Task { try await condition.async.withLock(timeout: .seconds(1000), when: { true }) { 2 } }
+            for _ in 0..<100 { await Task.yield() }
+            try await withThrowingTaskGroup(of: Int?.self) { group in
+                for i in 0..<100 {
+                    group.addTask { try await condition.async.withLock(timeout: .milliseconds((i * 37) % 50), when: { true }) { 3 } }
+                }
+                for try await result in group { #expect(result == nil) }
+            }
+            cancelled.cancel()
+            await #expect(throws: CancellationError.self) { try await cancelled.value }
+            holder.release()
+            #expect(try await patient.value == 1)
+            #expect(try await condition.async.withLock(timeout: .zero, when: { false }) { 4 } == nil)
+            #expect(try await condition.async.withLock(timeout: .milliseconds(5), when: { false }) { 4 } == nil)
+            #expect(try await condition.async.withLock(timeout: .zero, when: { true }) { 4 } == 4)
+        }
+
+        /// A process notifies and dies, with the lock: one task is told, and the others have what there is.
+        @Test(arguments: [LockKind.adaptive, .pthreadRobust], [false, true]) func theNotifierDies(kind: LockKind, isWithoutNotifying: Bool)
+            async throws
+        {
+            for _ in 0..<5 {
+                let condition = try SharedCondition(lock: try SharedLock(kind: kind))
+                let items = try SharedValue(0)
+                let held = try SharedEvent()
+                let child = ChildProcess(condition, items, held, isWithoutNotifying) {
+                    (condition: SharedCondition, items: SharedValue<Int>, held: SharedEvent, isWithoutNotifying: Bool) in
+                    try condition.lock.lock()
+                    items.value = 1_000
+                    if !isWithoutNotifying { try condition.notifyAll() }
+                    try held.set()
+                    sleepForEver()
+                }
+                let take = { @Sendable in
+                    try await condition.async.withLock(when: { items.value > 0 }) { items.value -= 1 }
+                }
+                // Half of them wait to be notified, the others for the lock.
+                let early = (0..<50).map { _ in Task { try await take() } }
+                for _ in 0..<100 { await Task.yield() }
+                try child.start()
+                try await held.async.wait()
+                let late = (0..<50).map { _ in Task { try await take() } }
+                for _ in 0..<100 { await Task.yield() }
+                child.kill()
+                var told = 0
+                for task in early + late { do { try await task.value } catch is OwnerDied { told += 1 } }
+                #expect(told == 1)
+                #expect(items.value == 901)
+                _ = try? await child.value
+            }
+        }
+
+        /// What the two throw reaches the task, and the lock is free.
+        @Test func errors() async throws {
+            struct Trouble: Error {}
+            let condition = try SharedCondition(lock: try SharedLock())
+            let isBad = try SharedValue(0)
+            let waits = (0..<10).map { _ in
+                Task { try await condition.async.withLock(when: { if isBad.value != 0 { throw Trouble() } else { false } }) {} }
+            }
+            for _ in 0..<100 { await Task.yield() }
+            try condition.lock.withLock {
+                isBad.value = 1
+                try condition.notifyAll()
+            }
+            for wait in waits { await #expect(throws: Trouble.self) { try await wait.value } }
+            await #expect(throws: Trouble.self) { try await condition.async.withLock(when: { true }) { throw Trouble() } }
+            #expect(try condition.lock.tryLock())
+            try condition.lock.unlock()
+        }
+    }
+}
+
+/// A thread that holds a lock until it is told to let go.
+final class Holder: Sendable {
+    private let thread: OwnThread
+    private let isToEnd: SharedEvent
+
+    /// Returns when the lock is held.
+    init(_ lock: SharedLock) throws {
+        let (isHeld, isToEnd) = (try SharedEvent(), try SharedEvent())
+        self.isToEnd = isToEnd
+        thread = OwnThread {
+            try? lock.withLock {
+                try isHeld.set()
+                try isToEnd.wait()
+            }
+        }
+        try isHeld.wait()
+    }
+
+    /// Returns when it is free.
+    func release() {
+        try? isToEnd.set()
+        thread.join()
+    }
+}
