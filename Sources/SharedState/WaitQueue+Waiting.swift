@@ -13,8 +13,19 @@ extension WaitQueue {
         if cancellation?.isCancelled == true { throw CancellationError() }
         if let result = try attempt() { return result }
         if deadline.hasPassed { return nil }
-        guard let waiter = enter() else { return try poll(until: deadline, cancellation, attempt) }
-        return try wait(as: waiter, until: deadline, cancellation: cancellation, attempt)
+        if let waiter = enter() { return try wait(as: waiter, until: deadline, cancellation: cancellation, attempt) }
+        let found = try poll(until: deadline, cancellation) { try attempt().map(Found.result) ?? enter().map(Found.place) }
+        switch found {
+        case .result(let result): return result
+        case .place(let waiter): return try wait(as: waiter, until: deadline, cancellation: cancellation, attempt)
+        case nil: return nil
+        }
+    }
+
+    /// What one finds in time for whom there was no room in the queue.
+    private enum Found<R> {
+        case result(R)
+        case place(Waiter)
     }
 
     /// Waits where the calling thread has entered.
@@ -46,14 +57,16 @@ extension WaitQueue {
         }
     }
 
-    /// Waits where there is no room in the queue.
+    /// Waits where there is no room in the queue, by looking again and again: less and less often, as hundreds that wait long would keep a processor busy.
     func poll<R>(until deadline: Deadline, _ cancellation: WaitCancellation?, _ attempt: () throws -> R?) throws -> R? {
+        var pause: Int64 = 1_000_000
         while true {
-            let nap = deadline.isNever ? 1_000_000 : min(1_000_000, deadline.remaining)
+            let nap = deadline.isNever ? pause : min(pause, deadline.remaining)
             if nap > 0 {
                 var time = timespec(tv_sec: 0, tv_nsec: Int(nap))
                 nanosleep(&time, nil)
             }
+            pause = min(2 * pause, 32_000_000)
             if cancellation?.isCancelled == true { throw CancellationError() }
             if let result = try attempt() { return result }
             if deadline.hasPassed { return nil }

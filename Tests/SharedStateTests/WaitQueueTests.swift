@@ -183,6 +183,13 @@ import Testing
         let attempts = Atomic<Int>(0)
         let result = try scene.queue.wait(until: .never) { attempts.add(1, ordering: .relaxed).newValue == 4 ? 4 : nil }
         #expect(result == 4)
+        // Once there is room, it waits there.
+        let entered = try scene.queue.wait(until: .never) {
+            if attempts.add(1, ordering: .relaxed).newValue == 7 { scene.place(9).store(.free) }
+            return scene.place(9).load().phase == .awake ? 9 : nil
+        }
+        #expect(entered == 9)
+        #expect(scene.place(9).load() == .free)
     }
 
     @Test func aWaitIsCancelled() throws {
