@@ -8,7 +8,7 @@ extension PublicInterface {
         /// More tasks than the concurrency pool has threads, or the family may have.
         @Test func anyNumberOfTasksWait() async throws {
             let lock = try SharedReadWriteLock()
-            let holder = try Holder(lock, writes: true)
+            let holder = try TurnHolder(lock, writes: true)
             let (reads, writes) = (Counter(), Counter())
             let before = threadCount()
             try await withThrowingTaskGroup(of: Void.self) { group in
@@ -30,7 +30,7 @@ extension PublicInterface {
 
         @Test func timeouts() async throws {
             let lock = try SharedReadWriteLock()
-            let writer = try Holder(lock, writes: true)
+            let writer = try TurnHolder(lock, writes: true)
             for timeout in [Duration.zero, .milliseconds(10)] {
                 #expect(try await lock.async.withReadLock(timeout: timeout) { 1 } == nil)
                 #expect(try await lock.async.withWriteLock(timeout: timeout) { 1 } == nil)
@@ -49,7 +49,7 @@ extension PublicInterface {
             }
             try writer.letGo()
             #expect(try await lock.async.withWriteLock(timeout: .zero) { 1 } == 1)
-            let reader = try Holder(lock, writes: false)
+            let reader = try TurnHolder(lock, writes: false)
             #expect(try await lock.async.withWriteLock(timeout: .milliseconds(10)) { 1 } == nil)
             // The writer that gave up keeps nobody out.
             #expect(try await lock.async.withReadLock(timeout: .zero) { 1 } == 1)
@@ -67,7 +67,7 @@ extension PublicInterface {
                 { try await lock.async.withWriteLock(repair: {}) { _ = Issue.record("another writes") } },
                 { _ = try await lock.async.withWriteLock(timeout: .seconds(1000)) { Issue.record("another writes") } },
             ]
-            let holder = try Holder(lock, writes: true)
+            let holder = try TurnHolder(lock, writes: true)
             for wait in waits {
                 for pauses in [0, 1, 10, 1000] {
                     let task = Task { try await wait() }
@@ -183,7 +183,7 @@ private struct Numbers: Codable, Sendable {
 }
 
 /// A thread that holds a lock until it is told to let go.
-private struct Holder {
+private struct TurnHolder {
     private let thread: OwnThread
     private let release: SharedEvent
 
