@@ -49,18 +49,15 @@ extension SharedLock {
         ) async throws -> R? {
             try await AsyncGate.whenFree(
                 lock.handle, until: deadline, isolation: isolation, waitUntilFree: { try lock.waitUntilFree(until: deadline, $0) }
-            ) { taken in try lock.withLockIfFree(taken, afterDeath: repair, body) }
+            ) { try lock.withLockIfFree(afterDeath: repair, body) }
         }
     }
 
-    /// - Parameter taken: called once the lock is held.
     /// - Returns: nil when another holds it.
-    func withLockIfFree<R>(_ taken: () -> Void = {}, afterDeath repair: (OwnerDied) throws -> Void, _ body: () throws -> R) throws -> R? {
+    func withLockIfFree<R>(afterDeath repair: (OwnerDied) throws -> Void, _ body: () throws -> R) throws -> R? {
         do {
             guard try tryLock() else { return nil }
-            taken()
         } catch let death as OwnerDied {
-            taken()
             do { try repair(death) } catch {
                 try unlock()
                 throw error
@@ -145,12 +142,10 @@ extension SharedRecursiveLock {
             until deadline: Deadline, isolation: isolated (any Actor)?, afterDeath repair: (OwnerDied) throws -> Void,
             _ body: () throws -> R
         ) async throws -> R? {
-            try await lock.owner.whenFree(until: deadline, in: lock.arena, isolation: isolation) { taken in
+            try await lock.owner.whenFree(until: deadline, in: lock.arena, isolation: isolation) {
                 do {
                     guard try lock.tryLock() else { return nil }
-                    taken()
                 } catch let death as OwnerDied {
-                    taken()
                     do { try repair(death) } catch {
                         try lock.unlock()
                         throw error
