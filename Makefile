@@ -7,7 +7,7 @@ SUDO := $(shell [ "$$(id -u)" -eq 0 ] || echo sudo)
 # What `make bench` runs: for example ARGS="locks --quick --json figures.jsonl".
 ARGS ?= all
 
-.PHONY: demo test bench tour models format lint check-imports clean libnuma python spin
+.PHONY: demo test bench tour models emulated format lint check-imports clean libnuma python spin qemu
 
 demo: libnuma
 	swift build -c release
@@ -27,6 +27,11 @@ tour: libnuma
 # Checks the models of the protocols (Tests/Models). Tests/Models/verify --mistakes also shows that seeded mistakes are found.
 models: spin
 	Tests/Models/verify
+
+# Runs the placement tests on emulated machines of several memory nodes (Tests/EmulatedMachine).
+emulated: libnuma qemu
+	swift build -c release --product PlacementFixture
+	Tests/EmulatedMachine/run
 
 bench: libnuma
 	swift build -c release --product mpbench
@@ -55,3 +60,7 @@ python:
 
 spin:
 	@{ command -v spin && command -v gcc; } > /dev/null || { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq spin gcc libc6-dev; }
+
+qemu:
+	@{ command -v qemu-system-x86_64 && command -v busybox && command -v cpio; } > /dev/null || { \
+	    $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq --no-install-recommends qemu-system-x86 busybox-static cpio; }

@@ -90,6 +90,8 @@ let package = Package(
         .target(name: "CxxInitialiser", path: "Tests/Fixtures/CxxInitialiser"),
         fixture("HostFixture", "CxxInitialiser"),
         fixture("TopLevelFixture"),
+        // What workers' places and memory really are; Tests/EmulatedMachine runs it on machines of several nodes.
+        fixture("PlacementFixture"),
 
         listing("TwoProcesses"),
         listing("PoolApply"),

@@ -71,6 +71,9 @@ static void carry_out(board *board, char *bytes, int member) {
             cb_carry_fill(bytes, &order);
             share.operations = order.operations;
             break;
+        case ORDER_QUEUE:
+            share.operations = cb_carry_queue(&board->queue, &order, member);
+            break;
         case ORDER_FORK:
             share.operations = cb_carry_fork(&order);
             break;

@@ -8,6 +8,7 @@
 
 #include "cb_crew.h"
 #include "cb_pingpong.h"
+#include "cb_queue.h"
 #include "cb_waits.h"
 
 typedef enum order_kind {
@@ -19,6 +20,7 @@ typedef enum order_kind {
     ORDER_FILL,
     ORDER_FORK,
     ORDER_REFORK,
+    ORDER_QUEUE,
 } order_kind;
 
 typedef struct order {
@@ -28,6 +30,7 @@ typedef struct order {
     cb_ball_kind ball;
     uint64_t operations;  // the limit of a count, or how often to do it
     uint64_t start, length, batch;
+    int putters;  // the first of the members; the others get
     uint32_t inside, outside;  // turns of work under the lock, and between two holds
 } order;
 
@@ -43,6 +46,14 @@ typedef struct nest {
     _Alignas(128) uint32_t request;  // futex: never comes
 } nest;
 
+typedef struct queue {
+    _Alignas(128) pthread_mutex_t mutex;
+    pthread_cond_t room, some;
+    uint64_t put, taken, capacity;
+    uint64_t sum;  // of what was taken out
+    _Alignas(128) uint64_t words[CB_QUEUE_MOST];
+} queue;
+
 // One page range shared by the crew and its maker. What different processes write lies on lines of its own.
 typedef struct board {
     _Alignas(128) uint32_t generation;  // futex: a new order is up
@@ -53,6 +64,7 @@ typedef struct board {
     _Alignas(128) volatile uint64_t counter;
     ball there, back;
     nest nest;
+    queue queue;
     struct {
         _Alignas(128) cb_share share;
         uint64_t waits[CB_WAIT_BUCKETS];  // of an ORDER_LOCK_TIMED; no page of it is touched by others
@@ -78,6 +90,7 @@ int cb_crew_await(cb_crew *crew, cb_share *shares);
 
 // The members' side of the orders.
 void cb_carry_pingpong(board *board, const order *order);
+uint64_t cb_carry_queue(queue *queue, const order *order, int member);  // how many words this member put or took out
 void cb_carry_fill(char *bytes, const order *order);
 uint64_t cb_carry_fork(const order *order);                       // how many children came and went
 uint64_t cb_carry_refork(nest *nest, const order *order, uint64_t *length);  // likewise, and how long it took, in ns

@@ -1,5 +1,6 @@
 #include "cb_locks.h"
 
+#include <errno.h>
 #include <linux/futex.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -7,10 +8,23 @@
 #include "cb_clock.h"
 #include "cb_waits.h"
 
+static int init_rwlock(pthread_rwlock_t *lock) {
+    pthread_rwlockattr_t attributes;
+    int error = pthread_rwlockattr_init(&attributes);
+    if (error) return error;
+    error = pthread_rwlockattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
+    if (!error) error = pthread_rwlock_init(lock, &attributes);
+    pthread_rwlockattr_destroy(&attributes);
+    return error;
+}
+
 int cb_lock_init(cb_lock *lock, cb_lock_kind kind) {
     lock->word = 0;
+    int error = init_rwlock(&lock->rwlock);
+    if (error) return error;
+    if (sem_init(&lock->semaphore, 1, 1) != 0) return errno;
     pthread_mutexattr_t attributes;
-    int error = pthread_mutexattr_init(&attributes);
+    error = pthread_mutexattr_init(&attributes);
     if (error) return error;
     error = pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
     if (!error && kind == CB_LOCK_PTHREAD_ADAPTIVE) error = pthread_mutexattr_settype(&attributes, PTHREAD_MUTEX_ADAPTIVE_NP);
@@ -69,6 +83,10 @@ static inline void futex_unlock(uint32_t *word) {
     if (__atomic_exchange_n(word, 0, __ATOMIC_RELEASE) & SLEEPERS) syscall(SYS_futex, word, FUTEX_WAKE, 1, NULL, NULL, 0);
 }
 
+static inline void take_permit(sem_t *semaphore) {
+    while (sem_wait(semaphore) != 0) {}  // EINTR
+}
+
 static inline __attribute__((always_inline)) void increment(
     cb_lock *lock, cb_lock_kind kind, volatile uint64_t *counter, uint64_t operations, uint32_t inside, uint32_t outside) {
     if (kind == CB_LOCK_TID_FUTEX) {
@@ -80,6 +98,36 @@ static inline __attribute__((always_inline)) void increment(
             futex_unlock(&lock->word);
             cb_spend(outside);
         }
+        return;
+    }
+    if (kind == CB_LOCK_PTHREAD_WRITE) {
+        for (uint64_t i = 0; i < operations; i++) {
+            pthread_rwlock_wrlock(&lock->rwlock);
+            *counter += 1;
+            cb_spend(inside);
+            pthread_rwlock_unlock(&lock->rwlock);
+            cb_spend(outside);
+        }
+        return;
+    }
+    if (kind == CB_LOCK_SEMAPHORE) {
+        for (uint64_t i = 0; i < operations; i++) {
+            take_permit(&lock->semaphore);
+            *counter += 1;
+            cb_spend(inside);
+            sem_post(&lock->semaphore);
+            cb_spend(outside);
+        }
+        return;
+    }
+    if (kind == CB_LOCK_PTHREAD_READ) {
+        for (uint64_t i = 0; i < operations; i++) {
+            pthread_rwlock_rdlock(&lock->rwlock);
+            cb_spend(inside);
+            pthread_rwlock_unlock(&lock->rwlock);
+            cb_spend(outside);
+        }
+        __atomic_fetch_add(counter, operations, __ATOMIC_RELAXED);
         return;
     }
     // A robust mutex answers EOWNERDEAD after a death; no member of a crew dies inside, so the answers need no look here.
@@ -104,14 +152,20 @@ void cb_lock_increment_timed(
     for (uint64_t i = 0; i < operations; i++) {
         uint64_t asked = cb_now();
         if (kind == CB_LOCK_TID_FUTEX) futex_lock(&lock->word, self);
+        else if (kind == CB_LOCK_PTHREAD_WRITE) pthread_rwlock_wrlock(&lock->rwlock);
+        else if (kind == CB_LOCK_PTHREAD_READ) pthread_rwlock_rdlock(&lock->rwlock);
+        else if (kind == CB_LOCK_SEMAPHORE) take_permit(&lock->semaphore);
         else pthread_mutex_lock(&lock->mutex);
         uint64_t got = cb_now();
-        *counter += 1;
+        if (kind != CB_LOCK_PTHREAD_READ) *counter += 1;
         cb_spend(inside);
         if (kind == CB_LOCK_TID_FUTEX) futex_unlock(&lock->word);
+        else if (kind == CB_LOCK_PTHREAD_WRITE || kind == CB_LOCK_PTHREAD_READ) pthread_rwlock_unlock(&lock->rwlock);
+        else if (kind == CB_LOCK_SEMAPHORE) sem_post(&lock->semaphore);
         else pthread_mutex_unlock(&lock->mutex);
         // Not under the lock, where it would make others wait.
         waits[cb_wait_bucket(got - asked)]++;
         cb_spend(outside);
     }
+    if (kind == CB_LOCK_PTHREAD_READ) __atomic_fetch_add(counter, operations, __ATOMIC_RELAXED);
 }

@@ -30,6 +30,22 @@ final class BaselineLock: MeasuredLock, TimedLock {
         ]
     }
 
+    /// What a read-write lock is compared with.
+    static func readWrite(_ team: Team, batch: @escaping (LockWork) -> Int) -> [BaselineLock] {
+        [
+            BaselineLock("c.pthread-rwlock", CB_LOCK_PTHREAD_WRITE, team, batch),
+            BaselineLock("c.pthread-rwlock-read", CB_LOCK_PTHREAD_READ, team, batch),
+        ]
+    }
+
+    /// What the library's semaphore is compared with.
+    static func semaphores(_ team: Team) -> [BaselineLock] {
+        [
+            BaselineLock("c.semaphore", CB_LOCK_SEMAPHORE, team) { _ in Bout.batch },
+            BaselineLock("c.tid-futex", CB_LOCK_TID_FUTEX, team) { _ in Bout.batch },
+        ]
+    }
+
     func alone(operations: Int) throws -> LockShare {
         try crew.alone(kind, operations: operations)
     }

@@ -70,6 +70,13 @@ final class Crew {
         try length("copying in C") { cb_crew_payload(handle, bytes, copyOut ? 1 : 0, &$0) }
     }
 
+    /// Half of `members` put so many words each into a queue with so many places, and half take them all out; the time in ns.
+    func queue(members: Int, capacity: Int, values: Int) throws -> Double {
+        try length("a queue in C") {
+            cb_crew_queue(handle, Int32(members / 2), Int32(members / 2), UInt64(capacity), UInt64(values), &$0)
+        }
+    }
+
     /// The first member forks and reaps so often; the time in ns.
     func fork(times: Int) throws -> Double {
         try length("forking in C") { cb_crew_fork(handle, UInt64(times), &$0) }

@@ -83,7 +83,9 @@ struct LockMatrix {
                 try MatrixSubject(kind, team), work,
                 baselines: baselines.enumerated().filter { baselines.firstIndex(of: $1) == $0 }.map(\.element))
         }
-        let baselines = BaselineLock.all(team, batch: \.batch).map { subject($0, work, baselines: []) }
+        let isReadWriteWanted = kinds.contains { $0.counterpart.hasPrefix("c.pthread-rwlock") }
+        let baselines = (BaselineLock.all(team, batch: \.batch) + (isReadWriteWanted ? BaselineLock.readWrite(team, batch: \.batch) : []))
+            .map { subject($0, work, baselines: []) }
         var cell = Cell(own + baselines + pythons(section, team))
         try cell.measure(session)
         let wanted = cell.figures { "\(Self.prefix).\($0).\(suffix).\($1)" }.filter { $0.metric.hasPrefix(only) }

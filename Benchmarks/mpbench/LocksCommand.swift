@@ -11,9 +11,9 @@ struct LocksCommand: ParsableCommand {
         discussion: """
             `lock.alone` is one process, `lock.contended` two (and as many as --workers asks for) back to back, `lock.oversubscribed` twice as \
             many as there are processors, with 100 ns of work under the lock and 400 ns between. The lock is that of a `SharedValue`; names \
-            that go on are those of a kind of `SharedLock`.
+            that go on are those of a kind of `SharedLock`, or `semaphore`, a `SharedSemaphore` of one.
             c.pthread-normal, -adaptive and -robust are process-shared mutexes of glibc's, c.pthread-best the best of them; c.tid-futex is a \
-            futex word that holds its owner's thread id, spins and then sleeps. python.Value.get_lock does the same with a shared `Value`, \
+            futex word that holds its owner's thread id, spins and then sleeps; c.semaphore is glibc's, of one, process-shared. python.Value.get_lock does the same with a shared `Value`, \
             fewer times, as a rate is a rate.
             `profiler.on` is a contended `SharedLock` with its profile, against the same without; `profiler.off` is one without, against the same \
             steps compiled without the question whether there is a profile.
@@ -25,7 +25,8 @@ struct LocksCommand: ParsableCommand {
             to package, where the machine has several. CONTENDERS go from 1 to two for each processor. QUANTITY is `throughput`, \
             millions of turns a second; `fairness`, what the slowest did over an equal share, in a bout of a second; or `p99.9`, the \
             time from the asking to the having that 999 of a thousand takings do not exceed, in ns, measured in bouts of its own, as \
-            looking at the clock takes time (of `queue`: the time of both calls). Also against python.Lock, `multiprocessing.Lock`. \
+            looking at the clock takes time (of `queue`: the time of both calls). Also against python.Lock, `multiprocessing.Lock`; `writers` and \
+            `readers` against c.pthread-rwlock and c.pthread-rwlock-read, glibc's process-shared read-write lock. \
             --pin and --workers do not matter to it. About a minute for each two processors with --quick, ten without; --only \
             lock.matrix.adaptive.short selects.
             """)
@@ -66,6 +67,10 @@ func measureLocks(_ session: Session, only: String = "") throws {
                 let counterpart = baselines.filter { $0.name == kind.counterpart }
                 figures += try measureAlone(kind, "lock.alone.\(kind.name)", baselines: counterpart, session)
             }
+            if isWanted("lock.alone.semaphore") {
+                figures += try measureAlone(
+                    SemaphoreLock(team), "lock.alone.semaphore", baselines: BaselineLock.semaphores(team), session)
+            }
         }
         for team in contending.compactMap({ teams[$0] }) {
             let subject = try SharedValueLock(team)
@@ -79,6 +84,10 @@ func measureLocks(_ session: Session, only: String = "") throws {
             for kind in try SharedLockKind.all(team) where isWanted("lock.contended.\(kind.name)\(size)") {
                 let counterpart = baselines.filter { $0.name == kind.counterpart }
                 figures += try measureContended(kind, "lock.contended.\(kind.name)\(size)", baselines: counterpart, session)
+            }
+            if isWanted("lock.contended.semaphore\(size)") {
+                figures += try measureContended(
+                    SemaphoreLock(team), "lock.contended.semaphore\(size)", baselines: BaselineLock.semaphores(team), session)
             }
             figures += try ProfiledLock.measure(team, session, isWanted: isWanted)
         }

@@ -13,7 +13,7 @@ struct MPBench: ParsableCommand {
             """,
         subcommands: [
             CountCommand.self, LocksCommand.self, DispatchCommand.self, RoundTripCommand.self, PayloadCommand.self, SpawnCommand.self,
-            RecoverCommand.self, MemoryCommand.self, AllCommand.self, TopCommand.self,
+            RecoverCommand.self, MemoryCommand.self, QueueCommand.self, ConnectionCommand.self, AllCommand.self, TopCommand.self,
         ])
 }
 

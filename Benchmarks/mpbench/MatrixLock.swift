@@ -36,8 +36,8 @@ enum MatrixLock: Codable, Sendable {
             } + [
                 Kind(name: "recursive", counterpart: "c.tid-futex") { _ in .recursive(try SharedRecursiveLock()) },
                 Kind(name: "semaphore", counterpart: "c.tid-futex") { _ in .semaphore(try SharedSemaphore(1)) },
-                Kind(name: "writers", counterpart: "c.tid-futex") { _ in .writers(try SharedReadWriteLock()) },
-                Kind(name: "readers", counterpart: "c.tid-futex", excludes: false) { _ in .readers(try SharedReadWriteLock()) },
+                Kind(name: "writers", counterpart: "c.pthread-rwlock") { _ in .writers(try SharedReadWriteLock()) },
+                Kind(name: "readers", counterpart: "c.pthread-rwlock-read", excludes: false) { _ in .readers(try SharedReadWriteLock()) },
                 Kind(name: "atomic", counterpart: "c.tid-futex", excludes: false) { _ in .atomic(try SharedAtomic(0)) },
                 // As many have put at any time as have got, or more: with a place for each, nobody waits but for the queue's own protocol.
                 Kind(name: "queue", counterpart: "c.tid-futex", excludes: false) { .queue(try SharedQueue(capacity: $0)) },

@@ -23,9 +23,9 @@ extension ProcessPoolExecutor {
 }
 
 private func askEach(of size: Int, _ ask: (UInt64) -> Future<Place>) throws -> [Place] {
-    for attempt in 1...5 {
-        // All wait for one instant, so that no worker can answer twice.
-        let instant = cb_now() + UInt64(attempt) * 20_000_000
+    for attempt in 0..<8 {
+        // All wait for one instant, so that no worker can answer twice; for a later one each time, as starting a process takes long on some machines.
+        let instant = cb_now() + (20_000_000 << UInt64(attempt))
         let futures = (0..<size).map { _ in ask(instant) }
         let places = try futures.map { try $0.get() }
         if Set(places.map(\.process)).count == size { return places }

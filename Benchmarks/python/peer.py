@@ -241,6 +241,77 @@ def contend(kind, what, length, inside, outside, *processors):
     raise ValueError("no wait was timed")
 
 
+def pin(processor):
+    if processor >= 0:
+        os.sched_setaffinity(0, [processor])
+
+
+def put_values(queue, values, start, span, processor):
+    pin(processor)
+    start.wait()
+    span[0] = now()
+    for value in range(values):
+        queue.put(value)
+    span[1] = now()
+
+
+def get_values(queue, values, start, span, processor):
+    pin(processor)
+    start.wait()
+    span[0] = now()
+    span[2] = sum(queue.get() for _ in range(values))
+    span[1] = now()
+
+
+def exchange(kind, capacity, putters, values, *processors):
+    """python.Queue (kind 0, for so many values at once), python.SimpleQueue (kind 1, for what a pipe holds): the first of the processes put `values` numbers each, the others take
+    all of them out, each as many; from the start of the first to the end of the last."""
+    queue, start = CONTEXT.SimpleQueue() if kind == 1 else CONTEXT.Queue(capacity), CONTEXT.Barrier(len(processors))
+    spans = [CONTEXT.RawArray("q", 3) for _ in processors]
+    share = putters * values // (len(processors) - putters)
+    processes = [
+        CONTEXT.Process(target=put_values if member < putters else get_values, args=(queue, values if member < putters else share, start, span, processor))
+        for member, (processor, span) in enumerate(zip(processors, spans))
+    ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    if sum(span[2] for span in spans) != putters * (values * (values - 1) // 2):
+        raise ValueError("other values came out of the queue than were put")
+    return max(span[1] for span in spans) - min(span[0] for span in spans)
+
+
+def drain(connection, kind, times):
+    connection.send_bytes(b"ready")
+    found = sum(len(connection.recv_bytes()) for _ in range(times)) if kind == 0 else sum(connection.recv() for _ in range(times))
+    connection.send(found)
+
+
+def stream(kind, size, times):
+    """python.Pipe: `times` messages from this process to another, which answers the last one. Kind 0: of `size` bytes; kind 1: a number."""
+    mine, theirs = CONTEXT.Pipe()
+    process = CONTEXT.Process(target=drain, args=(theirs, kind, times))
+    process.start()
+    mine.recv_bytes()
+    data = b"\x07" * size
+    began = now()
+    if kind == 0:
+        for _ in range(times):
+            mine.send_bytes(data)
+    else:
+        for number in range(times):
+            mine.send(number)
+    found = mine.recv()
+    length = now() - began
+    process.join()
+    mine.close()
+    theirs.close()
+    if found != (size * times if kind == 0 else times * (times - 1) // 2):
+        raise ValueError("something else was received than was sent")
+    return length
+
+
 def resident_share(process):
     """The bytes of a process, those that it shares divided by how many share them (PSS)."""
     with open(f"/proc/{process}/smaps_rollup") as lines:
@@ -274,6 +345,8 @@ ORDERS = {
     "pool": run_pool,
     "lock": increment_contended,
     "contend": contend,
+    "exchange": exchange,
+    "stream": stream,
     "memory": measure_memory,
     "version": lambda: sys.version_info[0] * 1000 + sys.version_info[1],
 }

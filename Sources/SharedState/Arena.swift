@@ -16,9 +16,20 @@ package struct Arena: Sendable {
     let granuleCount: Int
 
     /// This process's arena. Made on first use, which takes some 100 µs.
-    package static func current() throws -> Arena { try shared.get() }
+    package static func current() throws -> Arena {
+        if case .success(let arena) = atFirst { return arena }
+        return try lateLock.withLock {
+            if let late { return late }
+            let arena = try attachOrCreate()
+            late = arena
+            return arena
+        }
+    }
 
-    private static let shared: Result<Arena, any Error> = Result { try attachOrCreate() }
+    /// What came of the first attempt. One that fails, as there are no descriptors left, is not the last.
+    private static let atFirst: Result<Arena, any Error> = Result { try attachOrCreate() }
+    private static let lateLock = HostLock()
+    private nonisolated(unsafe) static var late: Arena?  // guarded by `lateLock`
 
     private static func attachOrCreate() throws -> Arena {
         let inherited = mp_arena_get()

@@ -234,9 +234,10 @@ final class DescriptorDeposit: SharedObject {
     }
 
     deinit {
+        // Where the depot is, who has left something has sent it as an argument, and keeps this until the task has ended; or it is in a queue. Not asked for is
+        // which processes hold the deposit: a forked copy of this one does, for as long as it lives.
+        let isQueued = block.isHeldByKeeper
         HandleRegistry.release(block)
-        // Where the depot is, who has left something has sent it as an argument, and keeps this until the task has ended. Not asked for is who else holds the
-        // deposit: a forked copy of this process does, for as long as it lives.
-        if let stored = DescriptorDepot.take(ticket) { close(stored.number) }
+        if !isQueued, let stored = DescriptorDepot.take(ticket) { close(stored.number) }
     }
 }

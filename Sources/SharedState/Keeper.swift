@@ -41,6 +41,11 @@ extension ProcessTable {
         arena.word(entry(Int(keeper.slot))).pointee.store(word(.keeper, generation: keeper.generation), ordering: .releasing)
     }
 
+    /// Whether the entry is a keeper's.
+    static func isKeeper(slot: Int, in arena: Arena) -> Bool {
+        arena.word(entry(slot)).pointee.load(ordering: .acquiring) & 15 == Phase.keeper.rawValue
+    }
+
     /// Whether a keeper's object has gone, or will never come.
     static func isAbandoned(keeper: ProcessIdentity, maker: UInt32, in arena: Arena) -> Bool {
         if maker != 0, isLive(maker, in: arena) { return false }

@@ -101,6 +101,18 @@ struct ObjectBlock {
         (holderWord(Int(identity.slot) / 64), 1 << (UInt64(identity.slot) % 64))
     }
 
+    /// Whether it is in a queue, or another object that holds others by itself. Only while the calling process holds it.
+    var isHeldByKeeper: Bool {
+        (0..<Self.holderWords).contains { i in
+            var bits = holderWord(i).pointee.load(ordering: .acquiring)
+            while bits != 0 {
+                if ProcessTable.isKeeper(slot: i * 64 + bits.trailingZeroBitCount, in: arena) { return true }
+                bits &= bits - 1
+            }
+            return false
+        }
+    }
+
     /// Only on behalf of, or for, a process to which somebody who holds the object has given it.
     func addHolder(_ identity: ProcessIdentity) {
         let hold = hold(of: identity)

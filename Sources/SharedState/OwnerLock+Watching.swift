@@ -30,19 +30,25 @@ extension OwnerLock {
         defer { ThreadRecords.leave(offset) }
         cancellation.watch(announcement)
         defer { cancellation.unwatch() }
+        var standsBack = true
         while true {
-            let (current, isSure) = announce()
-            let isFree = current & ThreadRecords.tokenMask == 0
+            let (current, seen, isSure) = announce()
+            let owner = current & ThreadRecords.tokenMask
             if cancellation.isCancelled {
                 // It may have been woken for it.
-                if isFree { wakeOne() }
+                if owner == 0 { wakeOne() }
                 throw CancellationError()
             }
-            if isFree || deadline.hasPassed { return }
-            let limit = min(deadline, Deadline(after: isSure ? .milliseconds(50) : .milliseconds(1)))
-            if !announcement.wait(while: 1, until: limit), !ThreadRecords.isLive(current & ThreadRecords.tokenMask, in: arena) {
-                // As `lockSlowly` does, should nobody be left to hand the lock on.
-                settle(current & ThreadRecords.tokenMask)
+            if deadline.hasPassed { return }
+            if owner == 0 {
+                if isFor(0) { return }
+                // As in `lockSlowly`, who has asked need not be there to take it.
+                if !standsBack { return withdrawAll() }
+            }
+            if !announcement.wait(while: seen, until: min(deadline, Self.limit(ofSleepFor: owner, isSure: isSure))) {
+                standsBack = false
+                // Should nobody be left to hand the lock on.
+                if owner != 0, !ThreadRecords.isLive(owner, in: arena) { settle(owner) }
             }
         }
     }

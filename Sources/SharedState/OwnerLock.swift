@@ -4,9 +4,11 @@ import SystemLayer
 
 /// A lock between threads of any processes, whose word says who holds it: so that it can be handed on when its owner has died.
 ///
-/// Bits 0–29 of the word: the owner's token, 0 when free; bit 30: the last owner died holding it. The word behind it is 1 once somebody may sleep on it.
+/// Bits 0–29 of the word: the owner's token, 0 when free; bit 30: the last owner died holding it; bit 31: it is free, and left to who has asked for it.
+/// The word behind it is the announcement: bit 0, somebody may sleep on it; bits 1–30, the token of who has asked for the lock, having waited long.
 /// While the lock is held nobody but its owner writes the word, so that letting go is a plain store, which is half of what the lock costs. It spins with
-/// growing pauses and lets whoever comes first take it (barging), as WTF::Lock and parking_lot do, then sleeps.
+/// growing pauses and lets whoever comes first take it (barging), as WTF::Lock and parking_lot do, then sleeps; who is woken in vain too often asks for
+/// it, and others then stand back.
 @usableFromInline
 struct OwnerLock: @unchecked Sendable {
     // Unchecked: the words are only used atomically.
@@ -17,13 +19,15 @@ struct OwnerLock: @unchecked Sendable {
     /// What the two words take.
     static let size = 8
     static let ownerDied: UInt32 = 1 << 30
+    /// Keeps a free lock from being taken in the first way that is tried. Nothing depends on it: who looks at the announcement may take it as any free lock.
+    static let left: UInt32 = 1 << 31
 
     init(word: FutexWord, offset: UInt64) {
         self.word = word
         self.offset = offset
     }
 
-    /// Whether somebody may sleep, which is what sleepers sleep on. Not a bit of the first word: its owner could not store over that.
+    /// Whether somebody may sleep, which is what sleepers sleep on, and who has asked. Not in the first word: its owner could not store over that.
     @inlinable var announcement: UnsafeMutablePointer<Atomic<UInt32>> { word + 1 }
 
     // MARK: Taking and releasing
@@ -92,111 +96,29 @@ struct OwnerLock: @unchecked Sendable {
 
     @inline(never) @usableFromInline
     func wakeOne(_ profile: LockRecorder? = nil) {
-        announcement.pointee.store(0, ordering: .releasing)
-        announcement.wake()
+        callNext()
         // When it is awake: it has waited long enough.
         profile?.noteWake()
         mp_probe_lock_wake(word)
     }
 
-    // MARK: Waiting
+    // MARK: In one attempt
 
-    /// How long to spin, in ns: about what a sleep and a wake-up cost.
-    private static let spinning: UInt64 = 40_000
-    // The first pause is that of a short critical section. They grow fast, because every look takes the word's cache line from the owner: a few
-    // hundred ns of its time, or a dozen critical sections.
-    private static let firstPause: UInt64 = 50
-    private static let longestPause: UInt64 = 8_000
-    /// How long to sleep at most, in ns. The second where a wake-up may be missed, as the kernel lacks the heavy fence.
-    private static let sleeping: UInt64 = 50_000_000
-    private static let sleepingUnsure: UInt64 = 1_000_000
-
-    /// After ``enterAndTake(_:)`` was no success.
-    func lockSlowly(
-        _ token: UInt32, until deadline: Deadline, in arena: Arena, _ waiting: inout Waiting
-    ) -> ProcessSharedMutex.Attempt {
-        // A lock that was handed on is free, if not in the way that was tried.
-        if let attempt = takeIfFree(token) { return attempt }
-        waiting.isContended = true
-        mp_probe_lock_contended(word)
-        // A look at the clock only for who asks what it says.
-        let began = mp_probe_wants_acquired() ? monotonicNow() : 0
-        let attempt = waitAndTake(token, until: deadline, in: arena, &waiting.sleeps)
-        if began != 0, attempt != .notTaken { mp_probe_lock_acquired(word, monotonicNow() - began, UInt64(waiting.sleeps)) }
-        return attempt
-    }
-
-    private func waitAndTake(
-        _ token: UInt32, until deadline: Deadline, in arena: Arena, _ sleeps: inout Int
-    ) -> ProcessSharedMutex.Attempt {
-        while true {
-            let hasSlept = sleeps > 0
-            if let attempt = spin(token, hasSlept: hasSlept, until: deadline.instant) { return attempt }
-            // Unannounced: an announcement costs the owner a system call.
-            if !hasSlept, deadline.hasPassed { return giveUp() }
-            let (current, isSure) = announce()
-            if current & ThreadRecords.tokenMask == 0 {
-                if take(current, token) { return Self.attempt(current) }
-                continue
-            }
-            // After the announcement, which is on behalf of others: a wake-up that this thread was given is not lost when it gives up.
-            if deadline.hasPassed { return giveUp() }
-            // The supervisor of a dead owner hands the lock on. Should nobody be left to do so, a waiter finds out in time.
-            let limit = Deadline(instant: monotonicNow() + (isSure ? Self.sleeping : Self.sleepingUnsure))
-            if !announcement.wait(while: 1, until: min(deadline, limit)),
-                !ThreadRecords.isLive(current & ThreadRecords.tokenMask, in: arena)
-            {
-                handOn(from: current & ThreadRecords.tokenMask)
-            }
-            sleeps += 1
-        }
-    }
-
-    /// Announces that the caller may sleep.
-    /// - Returns: the word after that, whose owner will see the announcement when it lets go; and whether that is sure, which needs the kernel's help.
-    func announce() -> (current: UInt32, isSure: Bool) {
-        announcement.pointee.store(1, ordering: .releasing)
-        let isSure = mp_fence_heavy()
-        return (word.pointee.load(ordering: .acquiring), isSure)
-    }
-
-    /// Tries to take the lock for a while, but not after `instant` of the monotonic clock.
-    // By the clock and not by counted pauses, of which one takes 5 to 50 ns.
-    private func spin(_ token: UInt32, hasSlept: Bool, until instant: UInt64) -> ProcessSharedMutex.Attempt? {
-        var now = monotonicNow()
-        let end = min(now + Self.spinning, instant)
-        var pause = Self.firstPause
-        repeat {
-            let next = now + pause
-            repeat {
-                spinPause()
-                now = monotonicNow()
-            } while now < next
-            let current = word.pointee.load(ordering: .relaxed)
-            if current & ThreadRecords.tokenMask == 0 {
-                // It was woken, and there may be others that sleep: its unlock must look.
-                if hasSlept { announcement.pointee.store(1, ordering: .relaxed) }
-                if take(current, token) { return Self.attempt(current) }
-            }
-            if pause < Self.longestPause { pause *= 4 }
-        } while now < end
-        return nil
-    }
-
-    private func giveUp() -> ProcessSharedMutex.Attempt {
+    func giveUp() -> ProcessSharedMutex.Attempt {
         ThreadRecords.leave(offset)
         return .notTaken
     }
 
-    private func takeIfFree(_ token: UInt32) -> ProcessSharedMutex.Attempt? {
+    /// Whoever may have asked for it.
+    func takeIfFree(_ token: UInt32) -> ProcessSharedMutex.Attempt? {
         let current = word.pointee.load(ordering: .relaxed)
         return current & ThreadRecords.tokenMask == 0 && take(current, token) ? Self.attempt(current) : nil
     }
 
     /// What it was to take the lock from the state `previous`.
-    private static func attempt(_ previous: UInt32) -> ProcessSharedMutex.Attempt { previous & ownerDied != 0 ? .takenFromDead : .taken }
+    static func attempt(_ previous: UInt32) -> ProcessSharedMutex.Attempt { previous & ownerDied != 0 ? .takenFromDead : .taken }
 
-    private func take(_ current: UInt32, _ desired: UInt32) -> Bool {
+    func take(_ current: UInt32, _ desired: UInt32) -> Bool {
         word.pointee.compareExchange(expected: current, desired: desired, ordering: .acquiringAndReleasing).exchanged
     }
 
@@ -207,16 +129,19 @@ struct OwnerLock: @unchecked Sendable {
         handOn(from: token)
         // It may have released the lock and woken nobody yet, or have been woken itself and not taken it: another one has to be woken in its place,
         // announced or not.
-        announcement.pointee.store(0, ordering: .releasing)
+        announcement.pointee.bitwiseAnd(~Self.announced, ordering: .releasing)
         announcement.wake()
+        // It may have seen that somebody had asked.
+        callAsker()
     }
 
-    /// Frees the lock if `token`, whose thread has ended, holds it, and says so in the word.
-    private func handOn(from token: UInt32) {
+    /// Frees the lock if `token`, whose thread has ended, holds it, and says so in the word; no longer is it asked for by that thread.
+    func handOn(from token: UInt32) {
         // Nobody but the owner changes the word of a lock that is held, and of those who hand it on one comes first.
         if word.pointee.compareExchange(expected: token, desired: Self.ownerDied, ordering: .acquiringAndReleasing).exchanged {
             mp_probe_lock_owner_died(word, Int64(Self.process(of: token) ?? 0))
         }
+        withdraw(token)
     }
 
     /// The process of the thread that `token` stands for, if its record is still its own.

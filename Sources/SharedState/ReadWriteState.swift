@@ -1,25 +1,16 @@
-/// Who writes under a ``SharedReadWriteLock``, in one word.
+/// Whose turn it is under a ``SharedReadWriteLock``, in one word. Only who has the writers' lock writes it.
 struct ReadWriteState: Equatable {
-    // Bits 0–29 the token of the writer, who has entered or waits for the readers to leave, 0: none; 30: the last writer has died, and no other has been
-    // told yet; 32–63 the phase: how many writers have been.
+    // Bits 0–31 the phase: how many writers have been; 32: a writer has died, and no other has been told yet.
     let rawValue: UInt64
 
     init(rawValue: UInt64) { self.rawValue = rawValue }
+    init(phase: UInt32, writerDied: Bool) { rawValue = UInt64(phase) | (writerDied ? 1 << 32 : 0) }
 
-    init(phase: UInt32, writer: UInt32 = 0, writerDied: Bool) {
-        rawValue = UInt64(writer) | (writerDied ? 1 << 30 : 0) | UInt64(phase) << 32
-    }
+    var phase: UInt32 { UInt32(truncatingIfNeeded: rawValue) }
+    var writerDied: Bool { rawValue & 1 << 32 != 0 }
 
-    var writer: UInt32 { UInt32(truncatingIfNeeded: rawValue) & ThreadRecords.tokenMask }
-    var writerDied: Bool { rawValue & 1 << 30 != 0 }
-    var phase: UInt32 { UInt32(truncatingIfNeeded: rawValue >> 32) }
-
-    /// With `token` as its writer. One that stands there already is dead, since the new one has the writers' lock.
-    func taken(by token: UInt32) -> ReadWriteState {
-        writer == 0 || writer == token
-            ? ReadWriteState(phase: phase, writer: token, writerDied: writerDied)
-            : ReadWriteState(phase: phase &+ 1, writer: token, writerDied: true)
-    }
+    /// After the turn of a writer.
+    func next(writerDied: Bool) -> ReadWriteState { ReadWriteState(phase: phase &+ 1, writerDied: writerDied) }
 }
 
 /// A reader of a ``SharedReadWriteLock``, in one word. A free place is 0.

@@ -4,7 +4,7 @@ import SystemLayer
 /// The names of the segments that this process has created. A name is an abstract socket address: the kernel lets one process at a time have it, and frees it with that
 /// process. Who connects there gets the segment's descriptor.
 ///
-/// claimed (bound: others cannot claim it, nobody can connect) → published (listening) → gone (closed).
+/// claimed (listening: others cannot claim it; who connects waits) → published (those who wait, and who comes later, are answered) → gone (closed).
 enum SegmentNames {
     private struct Segment {
         let claim: Claim
@@ -45,16 +45,21 @@ enum SegmentNames {
     }
 
     private static func bind(_ name: String, _ address: String) throws -> Int32 {
-        do { return try LocalSocket.bind(to: address) } catch {
+        let listener: Int32
+        do { listener = try LocalSocket.bind(to: address) } catch {
             guard error.code == EADDRINUSE else { throw error }
             throw SharedMemoryError("There is a shared memory called \"\(name)\" already. Open it, unlink it before, or take another name.")
         }
+        do { try LocalSocket.listen(listener) } catch {
+            close(listener)
+            throw error
+        }
+        return listener
     }
 
-    /// Lets others open it.
+    /// Has those answered who want to open it.
     static func publish(_ claim: Claim, _ memory: SealedMemory) throws {
         DescriptorService.lock.withLock { segments[claim.name]?.memory = memory }
-        try LocalSocket.listen(claim.listener)
         let watch = try LocalServer.serve(claim.listener) { answer($0, claim) }
         DescriptorService.lock.withLock { segments[claim.name]?.watch = watch }
     }
@@ -123,7 +128,10 @@ enum SegmentClient {
                 throw SharedMemoryError("The name \"\(name)\" has been taken by a process of another user. Take another name.")
             case .silent:
                 throw SharedMemoryError(
-                    "The process that created the shared memory \"\(name)\" does not answer: it was stopped, or has no descriptors left.")
+                    """
+                    The process that created the shared memory "\(name)" does not answer: it was stopped, has no descriptors left, or is still filling the \
+                    memory. Try again.
+                    """)
             }
         }
     }

@@ -51,7 +51,7 @@ public final class SharedMemory: Sendable {
         do {
             let memory = try takeMemory(size)
             try memory.fix(at: size)
-            // Only now can it be opened: nobody sees half of one.
+            // Who opens it meanwhile waits until now: nobody sees half of one, nor is told that there is none.
             try SegmentNames.publish(claim, memory)
             return SharedMemory(name, memory)
         } catch {
@@ -67,7 +67,7 @@ public final class SharedMemory: Sendable {
         }
     }
 
-    /// Opens the segment that another process, or this one, has created. Blocks until its creator answers, some 100 µs, and at most 10 s.
+    /// Opens the segment that another process, or this one, has created. Blocks until its creator answers, some 100 µs where the segment is there, and at most 10 s.
     /// - Throws: ``SharedMemoryError`` when there is none of this name, and for a name that cannot be; `SystemError` when the process has no descriptors left.
     public static func open(name: String) throws -> SharedMemory {
         SharedMemory(name, try SegmentClient.open(name, at: try SegmentNames.address(of: name)))

@@ -39,16 +39,18 @@ package protocol ReliedOnObject: AnyObject {
 }
 
 extension ObjectBlock {
-    /// The object of a kind that needs no further description at `handle`, which may be anything; held for a new handle.
-    static func retain(_ kind: Kind, at handle: UInt64, isHeld: Bool = false) -> ObjectBlock? {
+    /// The object of a kind, and with elements, as expected at `handle`, which may be anything; held for a new handle.
+    static func retain(_ kind: Kind, elementSize: Int = 0, at handle: UInt64, isHeld: Bool = false) -> ObjectBlock? {
         guard let arena = try? Arena.current() else { return nil }
-        return take(kind, elementSize: 0, at: handle, isHeld: isHeld, in: arena)
+        return take(kind, elementSize: elementSize, at: handle, isHeld: isHeld, in: arena)
     }
 
     /// The object that `decoder` has next. Held for a new handle.
-    static func decode(_ kind: Kind, of type: (some SharedObject).Type, from decoder: any Decoder) throws -> ObjectBlock {
+    static func decode(
+        _ kind: Kind, elementSize: Int = 0, of type: (some SharedObject).Type, from decoder: any Decoder
+    ) throws -> ObjectBlock {
         let handle = try decodeHandle(of: type, from: decoder)
-        guard let block = retain(kind, at: handle) else {
+        guard let block = retain(kind, elementSize: elementSize, at: handle) else {
             throw handleError(type, decoder, "There is no \(type) at place \(handle) of the shared memory.")
         }
         return block

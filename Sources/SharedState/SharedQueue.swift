@@ -122,20 +122,13 @@ public final class SharedQueue<T: Codable & Sendable>: Codable, Sendable, Shared
 
     /// Finds the queue that another process of the family has sent. Throws a `DecodingError` elsewhere.
     public convenience init(from decoder: any Decoder) throws {
-        let handle = try decodeHandle(of: Self.self, from: decoder)
-        guard let block = Self.takeBlock(at: handle, isHeld: false) else {
-            throw handleError(Self.self, decoder, "There is no \(Self.self) at place \(handle) of the shared memory.")
-        }
-        self.init(retained: MessageRing(block))
+        self.init(
+            retained: MessageRing(
+                try ObjectBlock.decode(.queue, elementSize: MemoryLayout<T>.size, of: Self.self, from: decoder)))
     }
 
     package static func find(handle: UInt64, isHeld: Bool) -> Self? {
-        takeBlock(at: handle, isHeld: isHeld).map { Self(retained: MessageRing($0)) }
-    }
-
-    private static func takeBlock(at handle: UInt64, isHeld: Bool) -> ObjectBlock? {
-        guard let arena = try? Arena.current() else { return nil }
-        return ObjectBlock.take(.queue, elementSize: MemoryLayout<T>.size, at: handle, isHeld: isHeld, in: arena)
+        ObjectBlock.retain(.queue, elementSize: MemoryLayout<T>.size, at: handle, isHeld: isHeld).map { Self(retained: MessageRing($0)) }
     }
 
     /// Writes the queue's place in shared memory. Throws an `EncodingError` for anything but a message to a process of the family.

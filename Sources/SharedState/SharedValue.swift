@@ -122,21 +122,11 @@ public final class SharedValue<T: BitwiseCopyable & Sendable>: Codable, Sendable
 
     /// Finds the value that another process of the family has sent. Throws a `DecodingError` elsewhere.
     public convenience init(from decoder: any Decoder) throws {
-        let handle = try decodeHandle(of: Self.self, from: decoder)
-        guard let block = Self.takeBlock(at: handle, isHeld: false) else {
-            throw handleError(Self.self, decoder, "There is no \(Self.self) at place \(handle) of the shared memory.")
-        }
-        self.init(retained: block)
+        self.init(retained: try ObjectBlock.decode(.value, elementSize: MemoryLayout<T>.size, of: Self.self, from: decoder))
     }
 
     package static func find(handle: UInt64, isHeld: Bool) -> Self? {
-        guard let block = takeBlock(at: handle, isHeld: isHeld) else { return nil }
-        return Self(retained: block)
-    }
-
-    private static func takeBlock(at handle: UInt64, isHeld: Bool) -> ObjectBlock? {
-        guard let arena = try? Arena.current() else { return nil }
-        return ObjectBlock.take(.value, elementSize: MemoryLayout<T>.size, at: handle, isHeld: isHeld, in: arena)
+        ObjectBlock.retain(.value, elementSize: MemoryLayout<T>.size, at: handle, isHeld: isHeld).map { Self(retained: $0) }
     }
 
     /// Writes the value's place in shared memory. Throws an `EncodingError` for anything but a message to a process of the family.

@@ -61,6 +61,16 @@ package enum ThreadRecords {
     static func register(in arena: Arena) -> UInt32 {
         // What `OwnerLock.unlock` relies on. Mostly it has been done before `main`.
         mp_fence_register()
+        let (token, index) = claim(in: arena)
+        let result = mp_thread_register(token, arena.base + record(index)) { record in
+            if let record { ThreadRecords.threadEnded(record) }
+        }
+        guard result == 0 else { preconditionFailure("a thread's end cannot be noticed: error \(-result)") }
+        return token
+    }
+
+    /// Takes a record for the calling process, as long as it lives, or until whoever it is for ends it.
+    static func claim(in arena: Arena) -> (token: UInt32, index: Int) {
         let process = UInt64(CurrentProcess.identity(in: arena).bits)
         for index in 0..<ArenaLayout.threadCapacity {
             let state = arena.word(record(index))
@@ -74,11 +84,7 @@ package enum ThreadRecords {
             else { continue }
             let token = UInt32(index + 1) & 0x1fff | UInt32(generation) << 13
             arena.word(record(index) + depth).pointee.store(0, ordering: .releasing)
-            let result = mp_thread_register(token, arena.base + record(index)) { record in
-                if let record { ThreadRecords.threadEnded(record) }
-            }
-            guard result == 0 else { break }
-            return token
+            return (token, index)
         }
         preconditionFailure(
             "\(ArenaLayout.threadCapacity) threads of this family of processes hold or have held shared locks: end some before starting more"

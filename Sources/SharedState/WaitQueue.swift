@@ -72,6 +72,9 @@ struct WaitQueue {
         return try change()
     }
 
+    /// Whether somebody may wait. To be asked after a change: by one that others see at once, or who waits asks for the heavy fence, once it has entered.
+    var mayHaveWaiters: Bool { summary.pointee.load(ordering: .relaxed) & 0xffff_ffff != 0 }
+
     /// Wakes the `count` threads that have waited longest, or as many as there are. Only in ``whileChanging(_:)``, and after the change.
     ///
     /// Does not block. Costs a fence and a load when nobody waits.

@@ -86,19 +86,22 @@ struct LaunchBlock: @unchecked Sendable {
         ArenaByteWriter(UnsafeMutableRawBufferPointer(start: arena.base + offset + Self.inline, count: Self.inlineBytes), in: arena)
     }
 
-    /// Stores what `encode` writes as the outcome. Not being able to is an outcome too.
+    /// Stores what `encode` writes as the outcome, and keeps the shared objects in it. Not being able to is an outcome too.
     func report(_ state: OutcomeState, _ encode: (ByteWriter) throws -> Void) {
         let writer = resultWriter()
         var state = state
+        var handles: UInt32
         do {
             try encode(writer)
-            header.pointee.outcomeHandles = try writer.appendHandles()
+            handles = try writer.appendHandles()
         } catch {
             writer.removeAll()
-            header.pointee.outcomeHandles = 0
             ErrorTransfer.encode(error, to: writer)
+            handles = (try? writer.appendHandles()) ?? 0
             if state == .value { state = .error }
         }
+        keepUntilReclaimed(writer.retained)
+        header.pointee.outcomeHandles = handles
         let (bytes, block) = writer.relinquish()
         header.pointee.outcomeBytes = bytes
         header.pointee.outcomeBlock = block

@@ -50,9 +50,7 @@ struct PoolWorker {
             if header.memoryLimit != 0, ThisProcess.privateMemory ?? 0 > header.memoryLimit { break }
         }
         pool.phase(index).pointee.store(2, ordering: .releasing)
-        // The host may take out what was sent only after this process has ended, and settles the holds of this process after that. Its objects must be held until
-        // then, and not only for as long as something here asks for them, which nothing does any more: so nobody lets go of them.
-        for object in sent.flatMap(\.objects) { _ = Unmanaged.passRetained(object) }
+        keepUntilReclaimed(sent.flatMap(\.objects))
         endWorker(code: 0)
     }
 
@@ -166,8 +164,9 @@ struct PoolWorker {
             }
         } catch {
             writer.removeAll()
-            handles = 0
             ErrorTransfer.encode(error, to: writer)
+            // An error may hold shared objects as a result may. Without memory to name them in, they are not there for who decodes it, who is told so.
+            handles = (try? writer.appendHandles()) ?? 0
             phase = .error
         }
         if handles > 0 { pool.resultHandles(slot).pointee = handles }

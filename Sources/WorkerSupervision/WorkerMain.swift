@@ -37,6 +37,12 @@ func endWorker(code: Int32) -> Never {
     ThisProcess.end(code: code)
 }
 
+/// Has a worker that ends hold on to shared objects that it has sent. Its host may take them over only after this process has ended, and settles what it held
+/// after that: until then they must not go because nothing here asks for them any more.
+func keepUntilReclaimed(_ objects: [AnyObject]) {
+    for object in objects { _ = Unmanaged.passRetained(object) }
+}
+
 extension LaunchBlock {
     /// What the worker is to do to its process, decoded.
     fileprivate var settings: WorkerSettings? {

@@ -13,7 +13,8 @@ struct DeathTests {
     func inHandles(_ experiment: String) throws { try Laboratory.run(experiment) }
 
     @Test(arguments: [
-        "firstLock", "lock", "lockOfWord", "lockHandedOn", "unlock", "lockHavingSlept", "profiledLock", "profiledLockInAnothersPlace",
+        "firstLock", "lock", "lockOfWord", "lockHandedOn", "unlock", "lockHavingSlept", "unlockAskedFor", "lockAskedFor", "profiledLock",
+        "profiledLockInAnothersPlace",
     ])
     func inLocks(_ experiment: String) throws { try Laboratory.run(experiment) }
 
@@ -22,6 +23,12 @@ struct DeathTests {
 
     @Test(arguments: ["barrierPass", "barrierGiveUp", "barrierAbort", "barrierReset", "barrierSettle"])
     func inBarriers(_ experiment: String) throws { try Laboratory.run(experiment) }
+
+    @Test(arguments: [
+        "readLock", "writeLock", "writeLockAfterDeath", "endReading", "endWriting", "waitToRead", "waitToWrite", "giveUpReading",
+        "giveUpWriting", "readAsTask", "writeAsTask",
+    ])
+    func inReadWriteLocks(_ experiment: String) throws { try Laboratory.run(experiment) }
 
     @Test(arguments: ["claimAndFinish", "callWorker", "sleep"])
     func inTheTaskRing(_ experiment: String) throws { try Laboratory.run(experiment) }

@@ -104,6 +104,46 @@ enum LockExperiments {
         ).run()
     }
 
+    /// The same when the sleeper has asked for the lock.
+    static func unlockAskedFor() throws {
+        let scene = try Sleeping()
+        try Execution(
+            name: "OwnerLock.unlock, asked for", arena: scene.arena, inheritsHandles: true,
+            before: { scene.lock.lock(in: scene.arena) }, meanwhile: { try scene.fallAsleep(asking: true) },
+            operation: { scene.lock.unlock() }, check: { _ in try scene.requireAwake() },
+            undo: { scene.lock.word.wake() }
+        ).run()
+    }
+
+    /// A process that sleeps, while the victim, which has asked for the lock, takes what was left to it.
+    static func lockAskedFor() throws {
+        let scene = try Sleeping()
+        let (arena, lock) = (scene.arena, scene.lock)
+        try Execution(
+            name: "OwnerLock.lock, by who had asked", arena: arena, inheritsHandles: true,
+            before: {
+                let token = ThreadRecords.currentToken(in: arena)
+                ThreadRecords.enter(lock.offset)
+                _ = lock.announce(asking: token)
+            },
+            meanwhile: {
+                lock.lock(in: arena)
+                try scene.fallAsleep()
+                lock.word.pointee.store(OwnerLock.left, ordering: .releasing)
+                ThreadRecords.leave(lock.offset)
+            },
+            operation: {
+                var sleeps = 1
+                _ = lock.waitAndTake(ThreadRecords.currentToken(in: arena), until: .never, in: arena, &sleeps)
+            },
+            check: { _ in
+                try requireEqual(OwnerLock.asker(lock.announcement.pointee.load(ordering: .acquiring)), 0)
+                try scene.requireAwake()
+            },
+            undo: { lock.unlock() }
+        ).run()
+    }
+
     /// A lock, and a process that sleeps until it is free. It does not look again by itself, as a waiter does in case nobody is left to hand the lock on.
     private final class Sleeping {
         let arena: Arena
@@ -118,16 +158,18 @@ enum LockExperiments {
             lock = OwnerLock(word: arena.word32(offset), offset: UInt64(offset))
         }
 
-        func fallAsleep() throws {
+        /// - Parameter isAsking: Whether the sleeper asks for the lock. Its token is nobody's.
+        func fallAsleep(asking isAsking: Bool = false) throws {
             guard let process = try forkProcess() else {
                 alarm(120)
                 while true {
-                    if lock.announce().current & ThreadRecords.tokenMask == 0 { _exit(0) }
-                    lock.announcement.wait(while: 1)
+                    let (current, announcement, _) = lock.announce(asking: isAsking ? 1 << 29 : 0)
+                    if current & ThreadRecords.tokenMask == 0 { _exit(0) }
+                    if isAsking { lock.word.wait(while: current) } else { lock.announcement.wait(while: announcement) }
                 }
             }
             sleeper = process
-            try waitUntilAsleep(process, in: lock.announcement)
+            try waitUntilAsleep(process, in: isAsking ? lock.word : lock.announcement)
         }
 
         func requireAwake() throws {

@@ -1,12 +1,11 @@
 /* OwnerLock and ThreadRecords: threads of several processes take a lock, die at any step, and a supervisor settles each death. No time-outs: the 50 ms after
- * which a sleeper looks by itself are not in the model, so what holds here holds without them.
+ * which a sleeper looks by itself are not in the model, nor that it then takes the lock though another has asked for it; so what holds here holds without them.
  *
  * Letting go is a plain store, which its processor may keep to itself for a while: `letting_go` is such a store, and Memory makes it seen at some time.
  * A heavy fence, and an atomic instruction or a system call of the thread itself, wait for that.
  *
- * Run with one death and a supervisor that may die too, with two deaths and one that lives, and with threads that give up at their deadlines (GIVE_UP).
- * Mistakes that must be found: ENTER_AFTER_TAKING, NO_WAKE_AFTER_DEATH, NO_ANNOUNCING_AFTER_SLEEP, NO_HEAVY_FENCE, LOOK_BEFORE_ANNOUNCING, SLEEP_ON_WORD,
- * SETTLE_WITHOUT_CLEARING; GIVE_UP_SILENTLY with TURNS=2 and GIVE_UP. */
+ * Run with one death and a supervisor that may die too, with two deaths and one that lives, with threads that give up at their deadlines (GIVE_UP), with one that
+ * waits for an asynchronous function (ASYNC), and with nobody who asks (PATIENT), which leaves fewer states. */
 #define THREADS 3
 #ifndef DEATHS
 #define DEATHS 1
@@ -17,11 +16,13 @@
 #ifndef TURNS
 #define TURNS 1
 #endif
+#define LEFT 8
 #define DIED 16
 #define TOKEN 7
 
-byte word;                /* the lock's word: token, DIED */
-bool announced;           /* the word behind it */
+byte word;                /* the lock's word: token, LEFT, DIED */
+bool announced;           /* the word behind it: somebody may sleep; */
+byte asker;               /* and the token of who has asked */
 bool letting_go[THREADS]; /* has stored 0 to `word`; others do not see it yet */
 bool listed[THREADS];     /* the lock is in the thread's record */
 bool killed[THREADS];
@@ -29,8 +30,21 @@ bool ended[THREADS];      /* takes no step any more */
 byte settler[THREADS];    /* which supervisor settles its end, + 1 */
 bool settled[THREADS];
 bool asleep[THREADS];     /* in the kernel's queue for `announced` */
+bool dozing[THREADS];     /* in its queue for `word` */
 byte deaths, inside;
 bool first_supervisor_gone;
+#ifdef ASYNC
+#ifndef CANCELS
+#define CANCELS 0
+#endif
+bool cancelled;           /* the tasks that wait */
+bool lost;                /* a task died between its thread's seeing the lock free and its own attempt: sleepers then find that by themselves */
+#define woken(flag) (!flag || lost)
+#else
+#define woken(flag) (!flag)
+#endif
+
+#define is_for(t) (asker == 0 || asker == t)
 
 inline wake_one() {
     /* Any one sleeper, a dead one included: the kernel takes the dead off its queue, but may just have picked one that then dies. */
@@ -44,20 +58,71 @@ inline wake_one() {
     }
 }
 
+inline wake_dozing() { d_step { dozing[0] = false; dozing[1] = false; dozing[2] = false } }
+
 /* Makes the store of thread t seen, if there is one. */
 inline drain(t) { if :: letting_go[t] -> letting_go[t] = false; word = 0 :: else fi }
 
+#ifdef NO_HEAVY_FENCE
+#define heavy_fence() skip
+#else
+#define heavy_fence() drain(0); drain(1); drain(2)
+#endif
+
+/* What is no longer needed is 0, which makes for fewer states. */
+inline forget() { current = 0; seen_asker = 0; seen = false; called = false }
+
+/* Lets go of the lock: a store, a look at the announcement, and callNext. */
+inline let_go(i) {
+    atomic { letting_go[i] = true; inside--; forget() }
+    atomic { seen = announced; seen_asker = asker }
+    call_next(i)
+}
+
+/* The announcement has been read to `seen` and `seen_asker`. */
+inline call_next(i) {
+    do
+    :: atomic { seen_asker != 0 ->
+#ifndef CALL_WHO_SLEEPS
+        /* If another has been faster, that one does the same when it lets go. */
+        drain(i);
+        if :: word == 0 -> word = LEFT; called = true :: else fi }
+        if :: called -> wake_dozing() :: else fi;
+#else
+        skip }
+        wake_one();
+#endif
+        break
+    :: atomic { seen_asker == 0 && seen ->
+        drain(i);
+        if
+        :: announced && asker == 0 -> announced = false; called = true
+        :: else -> seen = announced; seen_asker = asker
+        fi }
+        if :: called -> wake_one(); break :: else fi
+    :: seen_asker == 0 && !seen -> break
+    od
+}
+
+/* Whoever learns of a thread's end learns of it after all its stores. */
+inline end_of_thread(i) {
+    drain(i);
+    ended[i] = true;
+    asleep[i] = false;
+    dozing[i] = false;
+    forget();
+    if :: !killed[i] -> settled[i] = true :: else fi
+}
+
 proctype Thread(byte i) {
-    byte current;
-    byte turns;
-    bool has_slept, seen;
+    byte current, turns, seen_asker;
+    bool has_slept, seen, is_last, called;
     {
         turns = 0;
 again:  skip;
 #ifndef ENTER_AFTER_TAKING
         listed[i] = true;
 #endif
-        has_slept = false;
         /* An atomic instruction waits until the thread's own stores are seen. */
         atomic { drain(i); if :: word == 0 -> word = i + 1; inside++; goto taken :: else fi }
 slow:   skip;
@@ -66,69 +131,153 @@ slow:   skip;
         current = word;
         if
         :: (current & TOKEN) == 0 ->
+            if
+            :: is_for(i + 1) ->
 #ifndef NO_ANNOUNCING_AFTER_SLEEP
-            if :: has_slept -> announced = true :: else fi;
+                if :: has_slept -> announced = true :: else fi;
 #endif
-            atomic { if :: word == current -> word = i + 1; inside++; goto taken :: else fi }
+                atomic { if :: word == current -> word = i + 1; inside++; goto slowly_taken :: else fi }
+            :: else
+            fi
         :: else
         fi;
 #endif
 #ifdef GIVE_UP
+        if
+        :: atomic { has_slept -> is_last = true;
 #ifdef GIVE_UP_SILENTLY
-        if :: listed[i] = false; goto gone :: skip fi;
-#else
-        if :: !has_slept -> listed[i] = false; goto gone :: skip fi;
+            listed[i] = false; goto gone
+#elif !defined(WITHDRAW_LATE)
+            if :: asker == i + 1 -> asker = 0 :: else fi
 #endif
+            }
+        :: !has_slept ->
+            current = word;
+            atomic {
+                if
+                :: (current & TOKEN) == 0 && word == current -> word = i + 1; inside++; goto slowly_taken
+                :: else -> forget(); listed[i] = false; goto gone
+                fi
+            }
+        :: skip
+        fi;
 #endif
 #ifdef LOOK_BEFORE_ANNOUNCING
         current = word;
-        announced = true;
-#else
-        announced = true;
-#ifndef NO_HEAVY_FENCE
-        atomic { drain(0); drain(1); drain(2) }
 #endif
+        atomic {
+            announced = true;
+#ifndef PATIENT
+            if
+            :: has_slept && !is_last && asker == 0 -> asker = i + 1
+            :: skip
+            fi;
+#endif
+            seen_asker = asker
+        }
+#ifndef LOOK_BEFORE_ANNOUNCING
+        atomic { heavy_fence() }
         current = word;
 #endif
         if
-        :: (current & TOKEN) == 0 ->
-            atomic { if :: word == current -> word = i + 1; inside++; goto taken :: else -> goto slow fi }     /* announced it has */
+        :: (current & TOKEN) == 0 && (is_last || is_for(i + 1)) ->
+            /* announced it has */
+            atomic { if :: word == current -> word = i + 1; inside++; goto slowly_taken :: else -> forget(); goto slow fi }
         :: else
         fi;
 #ifdef GIVE_UP
-        if :: listed[i] = false; goto gone :: skip fi;
+        if
+        :: atomic { is_last ->
+#ifdef WITHDRAW_LATE
+            if :: asker == i + 1 -> asker = 0 :: else fi;
 #endif
+            forget(); listed[i] = false; goto gone }
+        :: else
+        fi;
+#endif
+        atomic {
+            has_slept = true;
+            if
+            :: seen_asker == i + 1 ->
+                /* The word may be the same again, as its owner may: but `asker` has stood all the while. */
+                if :: word == current -> dozing[i] = true :: else -> forget(); goto slow fi
+            :: else ->
 #ifdef SLEEP_ON_WORD
-        atomic { if :: word == current -> asleep[i] = true :: else -> has_slept = true; goto slow fi }
+                if :: word == current -> asleep[i] = true :: else -> forget(); goto slow fi
 #else
-        atomic { if :: announced -> asleep[i] = true :: else -> has_slept = true; goto slow fi }
+                if :: announced && asker == seen_asker -> asleep[i] = true :: else -> forget(); goto slow fi
 #endif
-        !asleep[i];
-        has_slept = true;
-        goto slow;
+            fi;
+            forget()
+        }
+        atomic { woken(asleep[i]) && woken(dozing[i]) -> asleep[i] = false; dozing[i] = false; goto slow }
+slowly_taken:
+        atomic {
+#ifndef TAKE_AND_GO_ON_ASKING
+            if :: asker == i + 1 -> asker = 0 :: else fi;
+#endif
+            has_slept = false; is_last = false
+        }
 taken:
 #ifdef ENTER_AFTER_TAKING
         listed[i] = true;
 #endif
-        assert(inside == 1);
         /* Nobody but the owner writes the word of a lock that is held. */
-        assert(word == i + 1);
-        atomic { letting_go[i] = true; inside-- }
-        seen = announced;
-        if
-        :: seen ->
-            atomic { drain(i); announced = false }
-            wake_one()
-        :: else
-        fi;
-        listed[i] = false;
-        turns++;
-        if :: turns < TURNS -> goto again :: else fi;
+        assert(inside == 1 && word == i + 1);
+        let_go(i);
+        atomic { forget(); listed[i] = false; turns++; if :: turns < TURNS -> goto again :: else fi }
 gone:   skip
     } unless { killed[i] }
-    /* Whoever learns of a thread's end learns of it after all its stores. */
-    atomic { drain(i); ended[i] = true; if :: !killed[i] -> settled[i] = true :: else fi }
+    atomic { end_of_thread(i); has_slept = false; is_last = false; turns = 0 }
 }
+
+#ifdef ASYNC
+/* A task: it tries the lock, whoever has asked for it, and a thread of its process (here the same) waits until the lock is free, and asks for nothing. */
+proctype Task(byte i) {
+    byte current, seen_asker;
+    bool seen, called, goes_to_try;
+    {
+        skip;
+try:    atomic { listed[i] = true; goes_to_try = false }
+        current = word;
+        atomic { drain(i); if :: (current & TOKEN) == 0 && word == current -> word = i + 1; inside++; goto taken :: else -> forget() fi };
+        listed[i] = false;
+#ifndef WATCH_UNLISTED
+        listed[i] = true;
+#endif
+wait:   atomic { announced = true; seen_asker = asker }
+        atomic { heavy_fence() }
+        current = word;
+        if
+        :: cancelled ->
+#ifndef CANCEL_SILENTLY
+            if
+            :: (current & TOKEN) == 0 ->
+                atomic { forget(); seen = announced; seen_asker = asker }
+                call_next(i)
+            :: else
+            fi;
+#endif
+            atomic { forget(); listed[i] = false; goto gone }
+        :: !cancelled && (current & TOKEN) == 0 && is_for(0) -> atomic { forget(); goes_to_try = true; listed[i] = false; goto try }
+        :: else
+        fi;
+        atomic { if :: announced && asker == seen_asker -> asleep[i] = true; forget() :: else -> forget(); goto wait fi }
+        atomic { woken(asleep[i]) || cancelled -> asleep[i] = false; goto wait }
+taken:  assert(inside == 1 && word == i + 1);
+        atomic { letting_go[i] = true; inside--; forget() }
+        atomic { seen = announced; seen_asker = asker }
+        call_next(i);
+        atomic { forget(); listed[i] = false }
+gone:   skip
+    } unless { killed[i] }
+    atomic {
+        if :: killed[i] && goes_to_try -> lost = true :: else fi;
+        end_of_thread(i);
+        goes_to_try = false
+    }
+}
+#endif
 
 /* A processor's stores are seen at some time. */
 proctype Memory() {
@@ -158,17 +307,24 @@ proctype Supervisor(byte me) {
             if
             :: listed[i] ->
                 atomic { if :: word == i + 1 -> word = DIED; inside-- :: else fi }
+#ifndef GO_ON_ASKING_WHEN_DEAD
+                atomic { if :: asker == i + 1 -> asker = 0 :: else fi }
+#endif
                 /* It may have released the lock and not woken anybody yet, or have been woken and not taken it. */
 #ifndef SETTLE_WITHOUT_CLEARING
                 announced = false;
 #endif
 #ifndef NO_WAKE_AFTER_DEATH
-                wake_one()
+                wake_one();
+#endif
+#ifndef NO_CALL_AFTER_DEATH
+                if :: asker != 0 -> atomic { if :: word == 0 -> word = LEFT :: else fi } :: else fi;
+                wake_dozing();
 #endif
                 skip
             :: else
             fi;
-            settled[i] = true
+            atomic { settled[i] = true; settler[i] = 0; listed[i] = false; i = 0 }
         od
     } unless { me == 0 && first_supervisor_gone }
 }
@@ -176,10 +332,33 @@ proctype Supervisor(byte me) {
 /* It may stop at any time, so that what only another death would free counts as stuck. */
 active proctype Killer() {
     do
-    :: atomic { deaths < DEATHS -> killed[deaths] = true; deaths++ }     /* which of them does not matter: they are all alike */
+#ifdef ASYNC
+    /* Which of them it is does matter. */
+    :: atomic { deaths < DEATHS && !killed[0] && !ended[0] -> killed[0] = true; deaths++ }
+    :: atomic { deaths < DEATHS && !killed[1] && !ended[1] -> killed[1] = true; deaths++ }
+    :: atomic { deaths < DEATHS && !killed[2] && !ended[2] -> killed[2] = true; deaths++ }
+    :: atomic { CANCELS && !cancelled -> cancelled = true }
+#else
+    :: atomic { deaths < DEATHS && !ended[deaths] -> killed[deaths] = true; deaths++ }     /* which of them does not matter: they are all alike */
+#endif
     :: atomic { SUPERVISOR_MAY_DIE && !first_supervisor_gone -> first_supervisor_gone = true }
     :: break
     od
 }
 
-init { atomic { run Thread(0); run Thread(1); run Thread(2); run Memory(); run Supervisor(0); run Supervisor(1) } }
+init {
+    atomic {
+        run Thread(0);
+#if defined(ASYNC) && ASYNC > 1
+        run Task(1);
+#else
+        run Thread(1);
+#endif
+#ifdef ASYNC
+        run Task(2);
+#else
+        run Thread(2);
+#endif
+        run Memory(); run Supervisor(0); run Supervisor(1)
+    }
+}

@@ -77,3 +77,23 @@ enum Death: String, Codable, CaseIterable, Sendable {
     while release.value == 0 { usleep(500) }
     return release.value
 }
+
+/// Encodes a handle to one thing, and decodes it as one to another.
+struct Disguise<Real: Codable & Sendable, Claimed: Codable & Sendable>: Codable, Sendable {
+    private let real: Real?
+    private let claimed: Claimed?
+
+    init(_ real: Real, as _: Claimed.Type) {
+        self.real = real
+        claimed = nil
+    }
+    func encode(to encoder: any Encoder) throws {
+        var container = encoder.singleValueContainer()
+        // Not as an optional: then there would be more than the handle.
+        if let real { try container.encode(real) }
+    }
+    init(from decoder: any Decoder) throws {
+        real = nil
+        claimed = try decoder.singleValueContainer().decode(Claimed.self)
+    }
+}

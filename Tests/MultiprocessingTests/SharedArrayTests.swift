@@ -133,8 +133,16 @@ extension PublicInterface {
 
         @Test func typeOfAHandleIsChecked() throws {
             try withPool(processes: 1) { pool in
-                for disguise in [Disguise(real: .array(try SharedArray<Int32>([1]))), Disguise(real: .value(try SharedValue<Int64>(1)))] {
-                    let error = try errorThrown(TransferError.self) { try pool.apply({ (disguise: Disguise) in disguise.count }, disguise) }
+                let otherElements = Disguise(try SharedArray<Int32>([1]), as: SharedArray<Int64>.self)
+                let otherKind = Disguise(try SharedValue<Int64>(1), as: SharedArray<Int64>.self)
+                for error in [
+                    try errorThrown(TransferError.self) {
+                        try pool.apply({ (_: Disguise<SharedArray<Int32>, SharedArray<Int64>>) in }, otherElements)
+                    },
+                    try errorThrown(TransferError.self) {
+                        try pool.apply({ (_: Disguise<SharedValue<Int64>, SharedArray<Int64>>) in }, otherKind)
+                    },
+                ] {
                     guard case .cannotDecode = error else { throw error }
                 }
             }
@@ -180,7 +188,7 @@ extension PublicInterface {
             try withPool(processes: 1) { pool in
                 for _ in 0..<20 {
                     let error = try errorThrown(TransferError.self) {
-                        try pool.apply { () throws -> Disguise in Disguise(real: .array(try SharedArray<Int32>([1]))) }
+                        try pool.apply { Disguise(try SharedArray<Int32>([1]), as: SharedArray<Int64>.self) }
                     }
                     guard case .cannotDecode = error else { throw error }
                     let wrapped = try pool.apply { Wrapped(array: try SharedArray([1, 2])) }
@@ -224,32 +232,5 @@ private struct Wrapped: Codable, Sendable {
     func encode(to encoder: any Encoder) throws {
         var container = encoder.singleValueContainer()
         try container.encode(array)
-    }
-}
-
-/// Encodes a handle to one thing, and decodes it as one to another.
-private struct Disguise: Codable, Sendable {
-    enum Real: Sendable {
-        case array(SharedArray<Int32>)
-        case value(SharedValue<Int64>)
-    }
-    let real: Real?
-    let count: Int
-
-    init(real: Real) {
-        self.real = real
-        count = 0
-    }
-    func encode(to encoder: any Encoder) throws {
-        var container = encoder.singleValueContainer()
-        switch real {
-        case .array(let array): try container.encode(array)
-        case .value(let value): try container.encode(value)
-        case nil: break
-        }
-    }
-    init(from decoder: any Decoder) throws {
-        count = try decoder.singleValueContainer().decode(SharedArray<Int64>.self).count
-        real = nil
     }
 }

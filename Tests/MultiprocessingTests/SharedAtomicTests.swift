@@ -45,29 +45,10 @@ extension PublicInterface {
                 #expect(made.load() == 79)
                 // A handle to two bytes is none to eight.
                 #expect(throws: TransferError.self) {
-                    try pool.apply({ (it: Misread) in it.value }, Misread(real: made))
+                    try pool.apply({ (_: Disguise<SharedAtomic<Int16>, SharedAtomic<Int>>) in }, Disguise(made, as: SharedAtomic<Int>.self))
                 }
             }
             #expect(eventually { arena.objectsInUse <= before }, "\(arena.objectsInUse) objects, \(before) before")
         }
-    }
-}
-
-/// Encodes a handle to two bytes, and decodes it as one to eight.
-private struct Misread: Codable, Sendable {
-    let real: SharedAtomic<Int16>?
-    let value: Int
-
-    init(real: SharedAtomic<Int16>) {
-        self.real = real
-        value = 0
-    }
-    func encode(to encoder: any Encoder) throws {
-        var container = encoder.singleValueContainer()
-        try container.encode(real)
-    }
-    init(from decoder: any Decoder) throws {
-        value = try decoder.singleValueContainer().decode(SharedAtomic<Int>.self).load()
-        real = nil
     }
 }

@@ -87,6 +87,20 @@ extension PublicInterface {
             }
         }
 
+        /// Taking the memory takes a while, in which there is one segment for all: the one that is being made.
+        @Test func openedWhileItIsCreated() throws {
+            let (name, size) = (newName(), 256 << 20)
+            let creator = OwnThread { while (try? SharedMemory.create(name: name, size: size)) == nil {} }
+            // Until it has the name.
+            while let mine = try? SharedMemory.create(name: name, size: 1) {
+                withExtendedLifetime(mine) {}
+                try? SharedMemory.unlink(name: name)
+            }
+            #expect(try SharedMemory.open(name: name).size == size)
+            creator.join()
+            try SharedMemory.unlink(name: name)
+        }
+
         @Test func copyDoesNotKeepTheName() throws {
             let name = newName()
             let segment = try SharedMemory.create(name: name, size: 4)
@@ -140,6 +154,13 @@ extension PublicInterface {
             #expect(error.description.contains("does not answer"))
             program.send(SIGCONT)
             #expect(number(in: try SharedMemory.open(name: name)) == program.pid)
+        }
+
+        /// Even the first use of the library can be repeated.
+        @Test func descriptorsLater() throws {
+            let program = try Program("HostFixture", "descriptors-later")
+            #expect(program.readRest() == ["lock: true", "pool: true", "lock: done", "42", "pool: done"])
+            #expect(program.wait() == 0)
         }
 
         @Test func withoutDescriptors() throws {

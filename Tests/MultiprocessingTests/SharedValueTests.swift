@@ -169,7 +169,9 @@ extension PublicInterface {
             try withPool(processes: 1) { pool in
                 // A handle to four bytes, taken for one to eight.
                 let error = try errorThrown(TransferError.self) {
-                    try pool.apply({ (disguise: Disguise) in disguise.value }, Disguise(real: try SharedValue<Int32>(1)))
+                    try pool.apply(
+                        { (_: Disguise<SharedValue<Int32>, SharedValue<Int64>>) in },
+                        Disguise(SharedValue<Int32>(1), as: SharedValue<Int64>.self))
                 }
                 guard case .cannotDecode = error else { throw error }
             }
@@ -224,25 +226,5 @@ extension PublicInterface {
             for _ in 0..<5 { try work() }
             #expect(eventually { kept() <= before }, "\(kept()) blocks, \(before) before")
         }
-    }
-}
-
-/// Encodes a handle to one type, and decodes it as one to another.
-private struct Disguise: Codable, Sendable {
-    let real: SharedValue<Int32>?
-    let value: Int64
-
-    init(real: SharedValue<Int32>) {
-        self.real = real
-        value = 0
-    }
-    func encode(to encoder: any Encoder) throws {
-        var container = encoder.singleValueContainer()
-        try container.encode(real)
-    }
-    init(from decoder: any Decoder) throws {
-        let container = try decoder.singleValueContainer()
-        value = try container.decode(SharedValue<Int64>?.self)?.value ?? 0
-        real = nil
     }
 }

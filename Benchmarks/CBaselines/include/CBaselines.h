@@ -10,6 +10,7 @@
 #include "cb_payload.h"
 #include "cb_pingpong.h"
 #include "cb_pipes.h"
+#include "cb_queue.h"
 #include "cb_spawn.h"
 #include "cb_waits.h"
 

@@ -20,7 +20,7 @@ struct HostFixture {
         "hosts-of-everything": hostsOfEverything, "open-pool": openPool, "dropped-pool": droppedPool, "work-left": workLeft,
         "reaps-everything": reapsEverything, "initialised": initialised, "descriptors": descriptors, "churn": churn, "deaths": deaths,
         "prints": prints, "few-processes": fewProcesses, "segment-keep": segmentKeep, "segment-race": segmentRace,
-        "segment-use": segmentUse, "few-descriptors": fewDescriptors, "profiled-lock": profiledLock,
+        "segment-use": segmentUse, "few-descriptors": fewDescriptors, "descriptors-later": descriptorsLater, "profiled-lock": profiledLock,
     ]
 }
 

@@ -53,6 +53,37 @@ extension SharedMemory {
     }
 }
 
+/// Takes all descriptors that this process may still have.
+private func takeAllDescriptors() -> [Int32] {
+    var limit = rlimit(rlim_cur: 64, rlim_max: 64)
+    setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+    var taken: [Int32] = []
+    // Until nothing is closed any more by a thread that is still about it.
+    for _ in 0..<20 {
+        while case let number = dup(0), number >= 0 { taken.append(number) }
+        usleep(1000)
+    }
+    return taken
+}
+
+/// Says whether a lack of descriptors is why `body` fails.
+private func attempt(_ what: String, _ body: () throws -> Void) {
+    do {
+        try body()
+        say("\(what): done")
+    } catch let error as SystemError { say("\(what): \(error.code == EMFILE)") } catch { say("\(what): \(error)") }
+}
+
+/// Descriptors are lacking at the first use of the library, and then no more.
+@Sendable func descriptorsLater(_: [String]) async throws {
+    let taken = takeAllDescriptors()
+    attempt("lock") { _ = try SharedLock() }
+    attempt("pool") { say(try withPool(processes: 1) { try $0.apply({ $0 * 2 }, 21) }) }
+    for number in taken { close(number) }
+    attempt("lock") { _ = try SharedLock() }
+    attempt("pool") { say(try withPool(processes: 1) { try $0.apply({ $0 * 2 }, 21) }) }
+}
+
 /// What needs a descriptor where there is none left: an error each time, and all is well again when there is one.
 @Sendable func fewDescriptors(_: [String]) async throws {
     let (a, b) = try pipe()
@@ -62,20 +93,7 @@ extension SharedMemory {
     // The service's thread, and a name.
     let kept = try SharedMemory.create(name: "few-descriptors-\(getpid())", size: 100)
     _ = try SharedMemory.open(name: kept.name)
-    var limit = rlimit(rlim_cur: 64, rlim_max: 64)
-    setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
-    var taken: [Int32] = []
-    // Until nothing is closed any more by a thread that is still about it.
-    for _ in 0..<20 {
-        while case let number = dup(0), number >= 0 { taken.append(number) }
-        usleep(1000)
-    }
-    func attempt(_ what: String, _ body: () throws -> Void) {
-        do {
-            try body()
-            say("\(what): done")
-        } catch let error as SystemError { say("\(what): \(error.code == EMFILE)") } catch { say("\(what): \(error)") }
-    }
+    let taken = takeAllDescriptors()
     attempt("pipe") { _ = try pipe() as (Connection, Connection) }
     attempt("receive") { say(try b.receive(Int.self)) }
     attempt("receive descriptor") { _ = try b.receiveDescriptor() }

@@ -1,0 +1,147 @@
+import Synchronization
+import SystemLayer
+
+extension SharedReadWriteLock {
+    /// The calls that wait, for asynchronous functions.
+    public var async: Async { Async(lock: self) }
+
+    /// Waits for a lock without blocking a thread of the concurrency pool. What is done under the lock is synchronous: who holds a lock is a thread, and an
+    /// asynchronous function may go on in another after each `await`. When the task is cancelled before it has the lock, it throws a `CancellationError`: at once, or
+    /// some milliseconds later where it waits for another writer.
+    public struct Async: Sendable {
+        fileprivate let lock: SharedReadWriteLock
+
+        /// As ``SharedReadWriteLock/withReadLock(_:)``.
+        public func withReadLock<R>(isolation: isolated (any Actor)? = #isolation, _ body: () throws -> R) async throws -> R {
+            while true { if let result = try await read(until: .never, isolation: isolation, body) { return result } }
+        }
+
+        /// As ``SharedReadWriteLock/withReadLock(timeout:_:)``.
+        public func withReadLock<R>(
+            timeout: Duration, isolation: isolated (any Actor)? = #isolation, _ body: () throws -> R
+        ) async throws -> R? {
+            try await read(until: Deadline(after: timeout), isolation: isolation, body)
+        }
+
+        private func read<R>(until deadline: Deadline, isolation: isolated (any Actor)?, _ body: () throws -> R) async throws -> R? {
+            try Task.checkCancellation()
+            if let place = try lock.beginReading(until: .past) { return try lock.reading(in: place, body) }
+            guard let party = try await joinParty(until: deadline, isolation: isolation) else { return nil }
+            let isAfterDeath: Bool?
+            do {
+                isAfterDeath = try await SharedReadWriteLock.untilSeen(deadline, isolation: isolation) { [lock] limit in
+                    try await lock.waitingReaders.waitAsynchronously(until: limit) { lock.parties.tryToRead(lock, party) }
+                }
+            } catch {
+                lock.parties.leave(lock, party)
+                throw error
+            }
+            guard isAfterDeath == false else {
+                lock.parties.leave(lock, party)
+                if isAfterDeath == nil { return nil }
+                throw lock.ownerDied
+            }
+            // In the thread's own name, so that it is told if it asks for the lock once more. No writer comes in meanwhile, as the party is there.
+            guard let place = lock.places.take(ThreadRecords.currentToken(in: lock.block.arena)) else {
+                defer { lock.parties.leave(lock, party) }
+                return try body()
+            }
+            lock.parties.leave(lock, party)
+            return try lock.reading(in: place, body)
+        }
+
+        /// - Returns: nil at the deadline.
+        private func joinParty(until deadline: Deadline, isolation: isolated (any Actor)?) async throws -> ReadingParties.Party? {
+            while true {
+                if let party = lock.parties.join(lock) { return party }
+                if deadline.hasPassed { return nil }
+                // More read at once than there are places. Who leaves does not look for such, so they look by themselves.
+                try await Task.sleep(for: .milliseconds(1))
+            }
+        }
+
+        /// As ``SharedReadWriteLock/withWriteLock(_:)``.
+        public func withWriteLock<R>(isolation: isolated (any Actor)? = #isolation, _ body: () throws -> R) async throws -> R {
+            while true {
+                if let result = try await write(until: .never, isolation: isolation, { try lock.writing(afterDeath: $0, body) }) {
+                    return result
+                }
+            }
+        }
+
+        /// As ``SharedReadWriteLock/withWriteLock(timeout:_:)``.
+        public func withWriteLock<R>(
+            timeout: Duration, isolation: isolated (any Actor)? = #isolation, _ body: () throws -> R
+        ) async throws -> R? {
+            try await write(until: Deadline(after: timeout), isolation: isolation) { try lock.writing(afterDeath: $0, body) }
+        }
+
+        /// As ``SharedReadWriteLock/withWriteLock(repair:_:)``.
+        public func withWriteLock<R>(
+            isolation: isolated (any Actor)? = #isolation, repair: () throws -> Void, _ body: () throws -> R
+        ) async throws -> R {
+            while true {
+                if let result = try await write(
+                    until: .never, isolation: isolation, { try lock.writing(afterDeath: $0, repair: repair, body) })
+                {
+                    return result
+                }
+            }
+        }
+
+        /// - Parameter turn: ends the turn.
+        private func write<R>(
+            until deadline: Deadline, isolation: isolated (any Actor)?, _ turn: (_ isAfterDeath: Bool) throws -> R
+        ) async throws -> R? {
+            // The turn that a thread has got on this task's behalf.
+            let given = Given()
+            return try await AsyncGate.whenFree(lock.handle, until: deadline, isolation: isolation) { [lock] cancellation in
+                given.isAfterDeath = try lock.beginWriting(until: deadline, cancellation)
+                if given.isAfterDeath != nil { lock.giveToProcess() }
+            } _: { taken in
+                guard let isAfterDeath = try given.take().map({ lock.takeFromProcess(afterDeath: $0) }) ?? lock.beginWriting(until: .past)
+                else { return nil }
+                taken()
+                return try turn(isAfterDeath)
+            }
+        }
+    }
+
+    private func reading<R>(in place: Int, _ body: () throws -> R) rethrows -> R {
+        defer { endReading(place) }
+        return try body()
+    }
+
+    // MARK: Between two threads of a task
+
+    /// The calling thread, which writes, lets a task of this process do so, which goes on in another thread. No thread's list names the lock then: should the process
+    /// die, it is settled with the object.
+    func giveToProcess() {
+        // While the lock is held nobody but its owner writes the word.
+        writers.word.pointee.store(ProcessToken.current(in: block.arena), ordering: .releasing)
+        ThreadRecords.leave(writers.offset)
+    }
+
+    func takeFromProcess(afterDeath isAfterDeath: Bool) -> Bool {
+        let token = ThreadRecords.currentToken(in: block.arena)
+        ThreadRecords.enter(writers.offset)
+        writers.word.pointee.store(token, ordering: .releasing)
+        return isAfterDeath
+    }
+}
+
+/// What one thread leaves for the next, of which each waits until the one before has ended.
+private final class Given: @unchecked Sendable {
+    // Unchecked: one thread at a time.
+    var isAfterDeath: Bool?
+
+    func take() -> Bool? {
+        defer { isAfterDeath = nil }
+        return isAfterDeath
+    }
+}
+
+extension Deadline {
+    /// For an attempt that does not wait.
+    fileprivate static var past: Deadline { Deadline(instant: 0) }
+}
