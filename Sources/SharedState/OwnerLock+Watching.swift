@@ -23,7 +23,7 @@ extension OwnerLock {
     /// It ends with the lock announced. So whoever takes it next wakes a sleeper when it lets go, as the one that this thread may have been woken in place of. Should
     /// nobody take it, because the task it is meant for is gone, the sleepers find the free lock when they look by themselves.
     /// - Throws: `CancellationError` once `cancellation` is.
-    func waitUntilFree(until deadline: Deadline, in arena: Arena, _ cancellation: WaitCancellation) throws {
+    func waitUntilFree(until deadline: Deadline = .never, in arena: Arena, _ cancellation: WaitCancellation) throws {
         _ = ThreadRecords.currentToken(in: arena)
         // If this thread dies, another is woken in its place.
         ThreadRecords.enter(offset)

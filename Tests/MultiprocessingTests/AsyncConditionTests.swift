@@ -89,7 +89,7 @@ extension PublicInterface {
         /// The deadlines and cancellations of tasks count, too, while they wait for the lock.
         @Test(arguments: SharedConditionTests.kinds) func whileAnotherHasTheLock(kind: LockKind) async throws {
             let condition = try SharedCondition(lock: try SharedLock(kind: kind))
-            let holder = try Holder(condition.lock)
+            let holder = try LockHolder(condition.lock)
             let patient = Task { try await condition.async.withLock(when: { true }) { 1 } }
             let cancelled = Task { try await condition.async.withLock(timeout: .seconds(1000), when: { true }) { 2 } }
             for _ in 0..<100 { await Task.yield() }
@@ -165,7 +165,7 @@ extension PublicInterface {
 }
 
 /// A thread that holds a lock until it is told to let go.
-final class Holder: Sendable {
+final class LockHolder: Sendable {
     private let thread: OwnThread
     private let isToEnd: SharedEvent
 

@@ -142,7 +142,7 @@ extension PublicInterface {
             let lock = try SharedLock(kind: kind)
             let counter = try SharedValue(0)
             for isToBeCancelled in [false, true] {
-                let holder = try Holder(lock)
+                let holder = try LockHolder(lock)
                 let tasks = (0..<1_000).map { _ in Task { try await lock.async.withLock { counter.value += 1 } } }
                 for _ in 0..<1_000 { await Task.yield() }
                 #expect(waitingThreads() < 100)
@@ -220,6 +220,27 @@ extension PublicInterface {
                 #expect(told == 1)
                 try lock.withLock {}
             }
+        }
+
+        /// The waits of tasks are in the lock's profile, with who waited.
+        @Test(arguments: SharedConditionTests.kinds) func waitsAreProfiled(kind: LockKind) async throws {
+            let lock = try SharedLock(kind: kind, profiling: true)
+            try await lock.async.withLock {}
+            #expect(lock.profile.contended == 0)
+            let holder = try LockHolder(lock)
+            #expect(try await lock.async.withLock(timeout: .milliseconds(1)) {} == nil)
+            let waits = (0..<4).map { _ in Task { try await lock.async.withLock {} } }
+            for _ in 0..<100 { await Task.yield() }
+            waits[0].cancel()
+            await #expect(throws: CancellationError.self) { try await waits[0].value }
+            holder.release()
+            for wait in waits[1...] { try await wait.value }
+            let profile = lock.profile
+            #expect(profile.acquisitions == 5)
+            // A task may not have begun to wait by then.
+            #expect((1...2).contains(profile.timeouts))
+            #expect((0...3).contains(profile.contended))
+            #expect(profile.waitingSites.allSatisfy { $0.site.file.hasSuffix("AsyncLockTests.swift") })
         }
     }
 }
