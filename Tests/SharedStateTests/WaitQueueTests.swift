@@ -207,6 +207,38 @@ import Testing
         #expect(throws: CancellationError.self) { try scene.queue.wait(until: .never, cancellation: cancellation) { scene.take() } }
     }
 
+    /// The thread that waits for tasks is notified; of these one fails, and another is cancelled before it has looked.
+    @Test func whatTasksDoNotUseIsPassedOn() async throws {
+        struct Trouble: Error {}
+        let scene = try Scene()
+        let isNotified = Ended()
+        let meanwhile = Later()
+        let first = Task {
+            try await scene.queue.waitAsynchronously(until: .never) { () -> Int? in
+                guard isNotified.hasEnded else { return nil }
+                meanwhile.run()
+                throw Trouble()
+            }
+        }
+        while scene.waiting == 0 { await Task.yield() }
+        let second = Task { try await scene.queue.waitAsynchronously(until: .never) { scene.take() } }
+        for _ in 0..<100 { await Task.yield() }
+        meanwhile.set { second.cancel() }
+        let hasTaken = Ended()
+        try startThread(name: "waiter") {
+            _ = try? scene.queue.wait(until: .never) { scene.take() }
+            hasTaken.end()
+        }
+        // It and the thread of the two tasks.
+        #expect(eventually { scene.waiting == 2 })
+        isNotified.end()
+        scene.give()
+        hasTaken.wait()
+        await #expect(throws: Trouble.self) { try await first.value }
+        await #expect(throws: CancellationError.self) { try await second.value }
+        #expect(eventually { scene.used == 0 })
+    }
+
     /// Many threads, some of which give up or are cancelled at any moment: were a wake-up lost, the others would wait for ever.
     @Test func nothingIsLostAmongMany() throws {
         let scene = try Scene()
@@ -250,6 +282,14 @@ import Testing
             }
         }
         func cancel() { lock.withLock { cancellation }.cancel() }
+    }
+
+    private final class Later: Sendable {
+        private let lock = HostLock()
+        private nonisolated(unsafe) var body: @Sendable () -> Void = {}
+
+        func set(_ body: @escaping @Sendable () -> Void) { lock.withLock { self.body = body } }
+        func run() { lock.withLock { body }() }
     }
 
     private func onThreadThatEnds(_ body: @escaping @Sendable () -> Void) {
