@@ -32,7 +32,7 @@ func measureQueues(_ session: Session, only: String = "") throws {
     let python = Python()
     defer { python.end() }
     let figures = try [(name: "one", members: 2), (name: "many", members: 4)].flatMap { crowd in
-        let wanted = [1, 16, 1024].filter { "queue.\(crowd.name).\($0)".hasPrefix(only) || only.hasPrefix("queue.\(crowd.name).\($0)") }
+        let wanted = [1, 16, 1024].filter { "queue.\(crowd.name).\($0)".hasPrefix(only) }
         guard !wanted.isEmpty else { return [Figure]() }
         return try withTeam(of: crowd.members, session.configuration) { team in
             try wanted.flatMap { try Exchange(team, capacity: $0).measure("queue.\(crowd.name).\($0)", python, session) }
