@@ -55,6 +55,7 @@ struct MessageRing {
     /// Where the counts of ``KeptObjects`` are, or 0.
     private var counts: UnsafeMutablePointer<Atomic<UInt64>> { word(Self.countsAt) }
 
+    @inline(__always)
     private func slot(_ position: UInt64) -> UnsafeMutableRawPointer {
         arena.base + (object + Self.slotsAt + Int(position % UInt64(capacity)) * Self.slotSize)
     }
@@ -151,8 +152,14 @@ struct MessageRing {
     @inline(__always)
     private func whileLocked<R, E: Error>(_ body: () throws(E) -> R) throws(E) -> R {
         if lock.lock(in: arena) { repair() }
-        defer { lock.unlock() }
-        return try body()
+        do throws(E) {
+            let result = try body()
+            lock.unlock()
+            return result
+        } catch {
+            lock.unlock()
+            throw error
+        }
     }
 
     // MARK: What the ring keeps

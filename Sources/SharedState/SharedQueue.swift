@@ -104,8 +104,13 @@ public final class SharedQueue<T: Codable & Sendable>: Codable, Sendable, Shared
     /// - Throws: ``QueueClosed`` when the queue is closed and empty, also while this waits; what `init(from:)` throws, and a `DecodingError` for a value
     ///   that is no `T` here. Such a value is gone, and others are not concerned.
     public func get() throws -> T {
-        if let message = try ring.tryGet() { return try decode(message) }
-        while true { if let value = try get(until: .never) { return value } }
+        try decode(ring.tryGet() ?? waitForMessage())
+    }
+
+    // Not in `get`, which would be told what an optional T is, though it has none: that costs as much as the rest of it.
+    @inline(never)
+    private func waitForMessage() throws -> Message {
+        while true { if let message = try getSlowly(until: .never) { return message } }
     }
 
     /// As ``get()``, waiting at most `timeout`.

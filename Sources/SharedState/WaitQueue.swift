@@ -73,8 +73,15 @@ struct WaitQueue {
     func whileChanging<R, E: Error>(_ change: () throws(E) -> R) throws(E) -> R {
         _ = ThreadRecords.currentToken(in: arena)
         ThreadRecords.enter(listing(.notifier))
-        defer { ThreadRecords.leave(listing(.notifier)) }
-        return try change()
+        // A `defer` would be a function of its own.
+        do throws(E) {
+            let result = try change()
+            ThreadRecords.leave(listing(.notifier))
+            return result
+        } catch {
+            ThreadRecords.leave(listing(.notifier))
+            throw error
+        }
     }
 
     /// Wakes the `count` threads that have waited longest, or as many as there are. Only in ``whileChanging(_:)``, and after the change.
