@@ -59,7 +59,7 @@ extension Connection {
 
     private func send<T: Codable & Sendable>(_ value: T, until deadline: Deadline) async throws -> Bool {
         try await using { socket in
-            let message = try OutgoingMessage(value)
+            let message = try OutgoingMessage(value, in: memories)
             while try !message.send(to: socket) {
                 if try await !wait(for: .writing, until: deadline) { return false }
             }
@@ -70,7 +70,7 @@ extension Connection {
     private func receive<T: Codable & Sendable>(_ type: T.Type, until deadline: Deadline) async throws -> T? {
         try await using { socket in
             while true {
-                if case .value(let value) = try MessageReader.receive(type, from: socket) { return value }
+                if case .value(let value) = try MessageReader.receive(type, from: socket, memories) { return value }
                 if try await !wait(for: .reading, until: deadline) { return nil }
             }
         }
