@@ -57,7 +57,7 @@ import Testing
 
     @Test func itDelaysATaskOnce() throws {
         leaveToAsker()
-        try lock.waitUntilFree(in: arena, WaitCancellation())
+        try lock.waitUntilFree(until: .never, in: arena, WaitCancellation())
         #expect(!hasAsked)
     }
 
