@@ -102,6 +102,14 @@ struct OwnerLock: @unchecked Sendable {
         mp_probe_lock_wake(word)
     }
 
+    /// Lets go of a lock that was taken from a dead owner by somebody who has not looked at what that one was about: whoever takes it next is told, too.
+    @inline(never) @usableFromInline
+    func unlockUnrepaired() {
+        word.pointee.store(Self.ownerDied, ordering: .releasing)
+        callSomebody()
+        ThreadRecords.leave(offset)
+    }
+
     // MARK: In one attempt
 
     func giveUp() -> ProcessSharedMutex.Attempt {
@@ -129,6 +137,10 @@ struct OwnerLock: @unchecked Sendable {
         handOn(from: token)
         // It may have released the lock and woken nobody yet, or have been woken itself and not taken it: another one has to be woken in its place,
         // announced or not.
+        callSomebody()
+    }
+
+    private func callSomebody() {
         announcement.pointee.bitwiseAnd(~Self.announced, ordering: .releasing)
         announcement.wake()
         // It may have seen that somebody had asked.

@@ -89,15 +89,15 @@ public final class SharedArray<T: BitwiseCopyable & Sendable>: Codable, Sendable
             precondition(index >= 0 && index < elements.count, "index \(index) of a SharedArray of \(elements.count) elements")
             let element = UnsafeMutableRawPointer(elements.baseAddress.unsafelyUnwrapped + index)
             if let value: T = AtomicElement.load(element) { return value }
-            lock()
-            defer { unlock() }
+            let isFromDead = lock()
+            defer { unlock(unrepaired: isFromDead) }
             return element.load(as: T.self)
         }
         set {
             precondition(index >= 0 && index < elements.count, "index \(index) of a SharedArray of \(elements.count) elements")
             let element = UnsafeMutableRawPointer(elements.baseAddress.unsafelyUnwrapped + index)
-            lock()
-            defer { unlock() }
+            let isFromDead = lock()
+            defer { unlock(unrepaired: isFromDead) }
             if !AtomicElement.store(newValue, at: element) { element.storeBytes(of: newValue, as: T.self) }
         }
     }
@@ -116,7 +116,7 @@ public final class SharedArray<T: BitwiseCopyable & Sendable>: Codable, Sendable
     }
 
     /// As ``withLock(_:)``, with `repair` called before `body` when the last process, or thread, to hold the lock has died in it. When `repair` throws, the
-    /// array counts as repaired all the same.
+    /// array counts as repaired all the same; and so it does after a ``withLock(_:)``, but not because single elements were read or written meanwhile.
     @inlinable
     public func withLock<R>(
         repair: (inout MutableSpan<T>) throws -> Void, _ body: (inout MutableSpan<T>) throws -> R
@@ -143,6 +143,11 @@ public final class SharedArray<T: BitwiseCopyable & Sendable>: Codable, Sendable
     func lock() -> Bool { lockWord.lock(in: block.arena) }
     @usableFromInline
     func unlock() { lockWord.unlock() }
+    /// After one element was read or written, which repairs nothing that a dead owner has left.
+    @usableFromInline
+    func unlock(unrepaired isFromDead: Bool) {
+        if isFromDead { lockWord.unlockUnrepaired() } else { unlock() }
+    }
 
     /// Finds the array that another process of the family has sent. Throws a `DecodingError` elsewhere.
     public convenience init(from decoder: any Decoder) throws {

@@ -89,7 +89,7 @@ extension PublicInterface {
         /// The deadlines and cancellations of tasks count, too, while they wait for the lock.
         @Test(arguments: SharedConditionTests.kinds) func whileAnotherHasTheLock(kind: LockKind) async throws {
             let condition = try SharedCondition(lock: try SharedLock(kind: kind))
-            let holder = try Holder(condition.lock)
+            let holder = try Holder { try condition.lock.withLock($0) }
             let patient = Task { try await condition.async.withLock(when: { true }) { 1 } }
             let cancelled = Task { try await condition.async.withLock(timeout: .seconds(1000), when: { true }) { 2 } }
             for _ in 0..<100 { await Task.yield() }
@@ -161,30 +161,5 @@ extension PublicInterface {
             #expect(try condition.lock.tryLock())
             try condition.lock.unlock()
         }
-    }
-}
-
-/// A thread that holds a lock until it is told to let go.
-final class Holder: Sendable {
-    private let thread: OwnThread
-    private let isToEnd: SharedEvent
-
-    /// Returns when the lock is held.
-    init(_ lock: SharedLock) throws {
-        let (isHeld, isToEnd) = (try SharedEvent(), try SharedEvent())
-        self.isToEnd = isToEnd
-        thread = OwnThread {
-            try? lock.withLock {
-                try isHeld.set()
-                try isToEnd.wait()
-            }
-        }
-        try isHeld.wait()
-    }
-
-    /// Returns when it is free.
-    func release() {
-        try? isToEnd.set()
-        thread.join()
     }
 }

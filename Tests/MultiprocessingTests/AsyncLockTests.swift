@@ -142,7 +142,7 @@ extension PublicInterface {
             let lock = try SharedLock(kind: kind)
             let counter = try SharedValue(0)
             for isToBeCancelled in [false, true] {
-                let holder = try Holder(lock)
+                let holder = try Holder { try lock.withLock($0) }
                 let tasks = (0..<1_000).map { _ in Task { try await lock.async.withLock { counter.value += 1 } } }
                 for _ in 0..<1_000 { await Task.yield() }
                 #expect(waitingThreads() < 100)

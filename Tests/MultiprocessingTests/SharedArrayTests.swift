@@ -127,8 +127,11 @@ extension PublicInterface {
             #expect(repairs == 1, "told once")
             let second = try dieInside()
             #expect(array.withLock { $0[0] } == 2, "without repair, what was written stays")
-            try first.join()
-            try second.join()
+            let third = try dieInside()
+            for i in 0..<3 { array[i] = i }
+            array.withLock(repair: { _ in repairs += 1 }) { _ in }
+            #expect(repairs == 2, "who sets one element is not who repairs")
+            for child in [first, second, third] { try child.join() }
         }
 
         @Test func typeOfAHandleIsChecked() throws {

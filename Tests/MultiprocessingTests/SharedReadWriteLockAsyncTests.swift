@@ -8,7 +8,7 @@ extension PublicInterface {
         /// More tasks than the concurrency pool has threads, or the family may have.
         @Test func anyNumberOfTasksWait() async throws {
             let lock = try SharedReadWriteLock()
-            let holder = try Holder(lock, writes: true)
+            let holder = try Holder { try lock.withWriteLock($0) }
             let (reads, writes) = (Counter(), Counter())
             let before = threadCount()
             try await withThrowingTaskGroup(of: Void.self) { group in
@@ -20,7 +20,7 @@ extension PublicInterface {
                 // The pool's own, one that waits to read, and one that waits to write.
                 #expect(threadCount() - before < 64)
                 #expect(reads.value + writes.value == 0)
-                try holder.letGo()
+                holder.release()
                 try await group.waitForAll()
             }
             #expect(reads.value == 2_000)
@@ -30,7 +30,7 @@ extension PublicInterface {
 
         @Test func timeouts() async throws {
             let lock = try SharedReadWriteLock()
-            let writer = try Holder(lock, writes: true)
+            let writer = try Holder { try lock.withWriteLock($0) }
             for timeout in [Duration.zero, .milliseconds(10)] {
                 #expect(try await lock.async.withReadLock(timeout: timeout) { 1 } == nil)
                 #expect(try await lock.async.withWriteLock(timeout: timeout) { 1 } == nil)
@@ -47,13 +47,13 @@ extension PublicInterface {
                 }
                 for try await result in group { #expect(result == nil) }
             }
-            try writer.letGo()
+            writer.release()
             #expect(try await lock.async.withWriteLock(timeout: .zero) { 1 } == 1)
-            let reader = try Holder(lock, writes: false)
+            let reader = try Holder { try lock.withReadLock($0) }
             #expect(try await lock.async.withWriteLock(timeout: .milliseconds(10)) { 1 } == nil)
             // The writer that gave up keeps nobody out.
             #expect(try await lock.async.withReadLock(timeout: .zero) { 1 } == 1)
-            try reader.letGo()
+            reader.release()
             #expect(try await lock.async.withWriteLock(timeout: .zero) { 1 } == 1)
             #expect(try await lock.async.withWriteLock(timeout: .seconds(1000)) { 1 } == 1)
         }
@@ -67,7 +67,7 @@ extension PublicInterface {
                 { try await lock.async.withWriteLock(repair: {}) { _ = Issue.record("another writes") } },
                 { _ = try await lock.async.withWriteLock(timeout: .seconds(1000)) { Issue.record("another writes") } },
             ]
-            let holder = try Holder(lock, writes: true)
+            let holder = try Holder { try lock.withWriteLock($0) }
             for wait in waits {
                 for pauses in [0, 1, 10, 1000] {
                     let task = Task { try await wait() }
@@ -76,7 +76,7 @@ extension PublicInterface {
                     await #expect(throws: CancellationError.self) { try await task.value }
                 }
             }
-            try holder.letGo()
+            holder.release()
             // Nothing is held, and nobody is let pass who is not there.
             try #expect(lock.withWriteLock(timeout: .zero) { true } == true)
             try #expect(lock.withReadLock(timeout: .zero) { true } == true)
@@ -179,29 +179,6 @@ private struct Numbers: Codable, Sendable {
     func compare() throws {
         let (a, b) = numbers.withUnsafeMutableBufferPointer { ($0[0], $0[1]) }
         if a != b { throw Refusal(reason: "\(a) and \(b)") }
-    }
-}
-
-/// A thread that holds a lock until it is told to let go.
-private struct Holder {
-    private let thread: OwnThread
-    private let release: SharedEvent
-
-    init(_ lock: SharedReadWriteLock, writes: Bool) throws {
-        let (held, release) = (try SharedEvent(), try SharedEvent())
-        self.release = release
-        let body: @Sendable () throws -> Void = {
-            try held.set()
-            try release.wait()
-        }
-        thread = OwnThread { if writes { try? lock.withWriteLock(body) } else { try? lock.withReadLock(body) } }
-        try held.wait()
-    }
-
-    /// Returns when it has.
-    func letGo() throws {
-        try release.set()
-        thread.join()
     }
 }
 

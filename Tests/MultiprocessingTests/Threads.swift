@@ -1,4 +1,5 @@
 import Glibc
+import Multiprocessing
 import Synchronization
 import TestSupport
 
@@ -26,6 +27,32 @@ struct OwnThread {
     }
 
     func join() { pthread_join(thread, nil) }
+}
+
+/// A thread that holds a lock until it is told to let go.
+final class Holder: Sendable {
+    private let thread: OwnThread
+    private let isToEnd: SharedEvent
+
+    /// Returns when the lock is held.
+    /// - Parameter hold: calls its argument with the lock.
+    init(_ hold: @escaping @Sendable (_ body: () throws -> Void) throws -> Void) throws {
+        let (isHeld, isToEnd) = (try SharedEvent(), try SharedEvent())
+        self.isToEnd = isToEnd
+        thread = OwnThread {
+            try? hold {
+                try isHeld.set()
+                try isToEnd.wait()
+            }
+        }
+        try isHeld.wait()
+    }
+
+    /// Returns when it is free.
+    func release() {
+        try? isToEnd.set()
+        thread.join()
+    }
 }
 
 /// The calling thread's folder in /proc.
