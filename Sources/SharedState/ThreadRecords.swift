@@ -177,8 +177,8 @@ package enum ThreadRecords {
     private static func threadEnded(_ record: UnsafeMutableRawPointer) {
         guard let arena = try? Arena.current() else { return }
         let index = (record - arena.base - ArenaLayout.threadTable) / ArenaLayout.threadRecordSize
-        // If the process dies meanwhile, those that are left are found by its name.
-        for (further, state) in furtherRecords(of: index, in: arena) { endFurther(further, state, in: arena) }
+        // If the process dies meanwhile, those that are left are found by its name. One that is free no longer says which comes next.
+        for (further, state) in Array(furtherRecords(of: index, in: arena)) { endFurther(further, state, in: arena) }
         end(index, arena.word(ThreadRecords.record(index)).pointee.load(ordering: .acquiring), in: arena)
     }
 
@@ -190,7 +190,9 @@ package enum ThreadRecords {
 
     /// Settles what stands in the first `count` places of a record.
     static func settle(_ count: Int, of index: Int, _ token: UInt32, in arena: Arena) {
-        for i in 0..<count { Listed.settle(arena.word(record(index) + locks + i * 8).pointee.load(ordering: .relaxed), of: token, in: arena) }
+        for i in 0..<count {
+            Listed.settle(arena.word(record(index) + locks + i * 8).pointee.load(ordering: .relaxed), of: token, in: arena)
+        }
     }
 
     static func free(_ index: Int, _ state: UInt64, in arena: Arena) {
