@@ -139,9 +139,9 @@ enum ReadWriteExperiments {
 
         init() throws {
             arena = try Arena.current()
-            lock = try SharedReadWriteLock()
+            lock = try SharedReadWriteLock(spinning: 0)
             numbers = arena.word(try arena.allocate(16))
-            // So many that want a processor that nobody keeps one while it waits: to spin is a path of another length each time.
+            // So many that want a processor that nobody keeps one while it is in a queue, either.
             for slot in 64..<512 { RunnableProcesses.add(ProcessIdentity(slot: slot, generation: 0), in: arena) }
         }
 
