@@ -77,7 +77,7 @@ extension SharedReadWriteLock {
         let token = ThreadRecords.currentToken(in: block.arena)
         if writersWord & ThreadRecords.tokenMask == token || places.contain(token, except: place) { throw recursive }
         let phase = lineUp(in: place, token)
-        if let isAfterDeath = Self.spin(until: deadline, { tryToRead(from: place, token, since: phase) }) { return isAfterDeath }
+        if let isAfterDeath = spin(until: deadline, { tryToRead(from: place, token, since: phase) }) { return isAfterDeath }
         var isQueued = false
         return try Self.untilSeen(deadline) { limit in
             try waitingReaders.wait(until: limit) {
@@ -122,11 +122,8 @@ extension SharedReadWriteLock {
 
     // MARK: Spinning and fences
 
-    /// How long to look before entering a queue, in ns: a few short sections, and less than what the queue and its fences cost.
-    private static let spinning: UInt64 = 4_000
-
     /// Calls `attempt` at once, and again for a while.
-    static func spin<R>(until deadline: Deadline, _ attempt: () -> R?) -> R? {
+    func spin<R>(until deadline: Deadline, _ attempt: () -> R?) -> R? {
         if let result = attempt() { return result }
         let end = min(monotonicNow() + spinning, deadline.instant)
         while monotonicNow() < end {

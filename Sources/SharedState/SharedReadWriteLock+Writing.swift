@@ -58,7 +58,7 @@ extension SharedReadWriteLock {
         do {
             if places.contain(token) { throw recursive }
             let look = { self.places.precede(writerOf: phase) ? nil : () }
-            if Self.spin(until: deadline, look) != nil { return true }
+            if spin(until: deadline, look) != nil { return true }
             var isQueued = false
             let isAlone: Void? = try Self.untilSeen(deadline) { limit in
                 try waitingWriter.wait(until: limit, cancellation: cancellation) {

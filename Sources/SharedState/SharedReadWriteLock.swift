@@ -20,6 +20,9 @@ public final class SharedReadWriteLock: Codable, Sendable, SharedObject, SharedH
     private static let waitingWriterAt = waitingReadersAt + WaitQueue.size
     private static let placesAt = waitingWriterAt + WaitQueue.size
 
+    /// A few short sections, and less than what the queue and its fences cost.
+    private static let spinning: UInt64 = 4_000
+
     let block: ObjectBlock
     /// Among the writers; its word says who writes, or waits for the readers to leave.
     let writers: OwnerLock
@@ -28,6 +31,8 @@ public final class SharedReadWriteLock: Codable, Sendable, SharedObject, SharedH
     let places: ReaderPlaces
     let waitingReaders: WaitQueue
     let waitingWriter: WaitQueue
+    /// How long to look before entering a queue, in ns.
+    let spinning: UInt64
     /// Of this process's tasks.
     let parties = ReadingParties()
 
@@ -35,16 +40,21 @@ public final class SharedReadWriteLock: Codable, Sendable, SharedObject, SharedH
 
     /// Makes a lock that nobody holds.
     /// - Throws: ``SharedMemoryError`` when there is no memory for it; it takes 12 KiB.
-    public convenience init() throws {
+    public convenience init() throws { try self.init(spinning: Self.spinning) }
+
+    /// Tests make one that does not spin, since to spin is a path of another length each time.
+    convenience init(spinning: UInt64) throws {
         self.init(
             retained: try ObjectBlock.make(
-                .readWriteLock, elementSize: 0, count: 1, size: Self.placesAt + ReaderPlaces.size, in: try Arena.current()))
+                .readWriteLock, elementSize: 0, count: 1, size: Self.placesAt + ReaderPlaces.size, in: try Arena.current()),
+            spinning: spinning)
     }
 
     /// Takes over one hold on `block`.
-    private init(retained block: ObjectBlock) {
+    private init(retained block: ObjectBlock, spinning: UInt64 = SharedReadWriteLock.spinning) {
         let object = block.offset + ObjectBlock.payload
         self.block = block
+        self.spinning = spinning
         writers = OwnerLock(word: block.arena.word32(object), offset: UInt64(object))
         stateWord = block.payloadWord(Self.stateAt)
         waitingReaders = WaitQueue(at: object + Self.waitingReadersAt, in: block.arena)

@@ -29,6 +29,8 @@ struct Execution {
     var undo: () throws -> Void = {}
     /// How many victims there are at most, beside those for each state of the shared memory.
     var samples = 100
+    /// Which part of the victims may end without coming to where they were to die, of several recorded paths.
+    var tolerance = 0.1
     /// More granules than these are not watched for changes.
     var watchedGranules = 16
 
@@ -46,7 +48,7 @@ struct Execution {
             let trace = try record()
             let points = Laboratory.isExtended ? Array(0...trace.addresses.count) : trace.points(samples: samples)
             missed = try killEverywhere(points, of: trace)
-            if missed * 10 > points.count { continue }
+            if Double(missed) > tolerance * Double(points.count) { continue }
             let seconds = Double((monotonicNow() - began) / 10_000_000) / 100
             print(
                 "\(Laboratory.reportPrefix)\(name): \(trace.addresses.count) instructions, \(trace.effectCount) of them seen by others, "

@@ -52,7 +52,7 @@ enum ReadWriteExperiments {
     static func waitToRead() throws {
         let scene = try Scene()
         try scene.run(
-            "SharedReadWriteLock.withReadLock, with a sleep",
+            "SharedReadWriteLock.withReadLock, with a sleep", sleeps: true,
             meanwhile: {
                 try scene.startHolder(until: scene.lock.waitingReaders, { _ = try scene.lock.beginWriting() }) {
                     scene.lock.endWriting(writerDied: false)
@@ -65,7 +65,7 @@ enum ReadWriteExperiments {
         let scene = try Scene()
         let place = Place()
         try scene.run(
-            "SharedReadWriteLock.withWriteLock, with a sleep",
+            "SharedReadWriteLock.withWriteLock, with a sleep", sleeps: true,
             meanwhile: {
                 try scene.startHolder(
                     until: scene.lock.waitingWriter, { place.index = try scene.lock.beginReading() }
@@ -79,7 +79,7 @@ enum ReadWriteExperiments {
     static func giveUpReading() throws {
         let scene = try Scene()
         try scene.run(
-            "SharedReadWriteLock.withReadLock, in vain",
+            "SharedReadWriteLock.withReadLock, in vain", sleeps: true,
             meanwhile: {
                 try scene.startHolder(until: nil, { _ = try scene.lock.beginWriting() }) { scene.lock.endWriting(writerDied: false) }
             }, operation: { _ = try scene.lock.withReadLock(timeout: .milliseconds(5)) {} })
@@ -90,7 +90,7 @@ enum ReadWriteExperiments {
         let scene = try Scene()
         let place = Place()
         try scene.run(
-            "SharedReadWriteLock.withWriteLock, in vain",
+            "SharedReadWriteLock.withWriteLock, in vain", sleeps: true,
             meanwhile: {
                 try scene.startHolder(until: nil, { place.index = try scene.lock.beginReading() }) {
                     scene.lock.endReading(place.index)
@@ -133,15 +133,18 @@ enum ReadWriteExperiments {
         let arena: Arena
         let lock: SharedReadWriteLock
         private let numbers: UnsafeMutablePointer<Atomic<UInt64>>
+        private let work = HostLock()
+        private var job: (@Sendable () throws -> Void)?
+        private var hasThread = false
         private let isOtherDone = Atomic<Bool>(true)
         private let isHeld = Atomic<Bool>(false)
         private let isTooLate = Atomic<Bool>(false)
 
         init() throws {
             arena = try Arena.current()
-            lock = try SharedReadWriteLock()
+            lock = try SharedReadWriteLock(spinning: 0)
             numbers = arena.word(try arena.allocate(16))
-            // So many that want a processor that nobody keeps one while it waits: to spin is a path of another length each time.
+            // So many that want a processor that nobody keeps one while it is in a queue, either.
             for slot in 64..<512 { RunnableProcesses.add(ProcessIdentity(slot: slot, generation: 0), in: arena) }
         }
 
@@ -152,8 +155,8 @@ enum ReadWriteExperiments {
         func repair() { numbers[1].store(numbers[0].load(ordering: .sequentiallyConsistent), ordering: .sequentiallyConsistent) }
 
         func run(
-            _ name: String, before: @escaping () throws -> Void = {}, meanwhile: @escaping () throws -> Void = {},
-            operation: @escaping () throws -> Void
+            _ name: String, sleeps: Bool = false, before: @escaping () throws -> Void = {},
+            meanwhile: @escaping () throws -> Void = {}, operation: @escaping () throws -> Void
         ) throws {
             // The first use of all that a victim uses is not part of its path.
             try meanwhile()
@@ -165,7 +168,9 @@ enum ReadWriteExperiments {
                     _ = ThreadRecords.currentToken(in: self.arena)
                     _ = ProcessToken.current(in: self.arena)
                     try before()
-                }, meanwhile: meanwhile, operation: operation, check: { _ in try self.check() }
+                }, meanwhile: meanwhile, operation: operation, check: { _ in try self.check() },
+                // One that sleeps goes on when another thread has done something, or at a time: not at the same step each time.
+                samples: sleeps ? 40 : 100, tolerance: sleeps ? 0.5 : 0.1
             ).run()
         }
 
@@ -192,11 +197,25 @@ enum ReadWriteExperiments {
             try wait(for: "the lock is not to be had") { isHeld.load(ordering: .sequentiallyConsistent) }
         }
 
+        /// Has the thread beside the victim call `body`. It is always the same: another one would be another reader, in another place.
         private func start(_ body: @escaping @Sendable () throws -> Void) throws {
             isOtherDone.store(false, ordering: .sequentiallyConsistent)
+            work.withLock { job = body }
+            if hasThread { return }
+            hasThread = true
             try startThread(name: "beside") {
-                do { try body() } catch { return print("beside the victim: \(error)") }
-                self.isOtherDone.store(true, ordering: .sequentiallyConsistent)
+                while true {
+                    let next = self.work.withLock {
+                        defer { self.job = nil }
+                        return self.job
+                    }
+                    guard let next else {
+                        usleep(50)
+                        continue
+                    }
+                    do { try next() } catch { print("beside the victim: \(error)") }
+                    self.isOtherDone.store(true, ordering: .sequentiallyConsistent)
+                }
             }
         }
 
