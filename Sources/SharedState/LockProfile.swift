@@ -33,7 +33,7 @@ public struct LockProfile: Sendable, Hashable, Codable {
     public internal(set) var ownerChanges = 0
     /// How often it was taken from an owner that had died.
     public internal(set) var ownerDeaths = 0
-    /// How many waits ended without the lock, at a timeout.
+    /// How many waits ended without the lock: at a timeout, or as their task was cancelled.
     public internal(set) var timeouts = 0
     /// How long those have lasted in all.
     public internal(set) var waitedInVain = Duration.zero

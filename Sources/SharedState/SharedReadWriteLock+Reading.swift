@@ -125,7 +125,9 @@ extension SharedReadWriteLock {
     /// How long to look before entering a queue, in ns: a few short sections, and less than what the queue and its fences cost.
     private static let spinning: UInt64 = 4_000
 
+    /// Calls `attempt` at once, and again for a while.
     static func spin<R>(until deadline: Deadline, _ attempt: () -> R?) -> R? {
+        if let result = attempt() { return result }
         let end = min(monotonicNow() + spinning, deadline.instant)
         while monotonicNow() < end {
             for _ in 0..<4 { spinPause() }
