@@ -1,6 +1,7 @@
 import BenchmarkSupport
 import Glibc
 import Multiprocessing
+import SharedState
 
 /// How long waits and holds were, drawn: a panel for each lock, in one SVG that needs nothing else.
 struct LockPlot {
@@ -47,7 +48,9 @@ struct LockPlot {
 
     private func drawing(of profile: LockProfile, y: Double) -> String {
         var parts = [
-            label("\(profile.name): \(profile.acquisitions) times, made at \(profile.created)", x: Self.left, y: y + 18, weight: "bold")
+            label(
+                "\(profile.shortName): \(profile.acquisitions) times, made at \(profile.created.printable)", x: Self.left, y: y + 18,
+                weight: "bold", title: profile.printableName)
         ]
         for (index, series) in Self.series.enumerated() {
             let times = profile[keyPath: series.times]
@@ -108,12 +111,15 @@ struct LockPlot {
         return (Double(nanoseconds.exponent) + nanoseconds.significand - 1) * barsPerDoubling
     }
 
-    private func label(_ text: String, x: Double, y: Double, color: String = "black", weight: String = "normal", anchor: String = "start")
-        -> String
-    {
-        """
-        <text x="\(number(x))" y="\(number(y))" fill="\(color)" font-weight="\(weight)" text-anchor="\(anchor)">\(escaped(text))</text>
-        """
+    /// - Parameter title: what is told of it in full where the reader points at it.
+    private func label(
+        _ text: String, x: Double, y: Double, color: String = "black", weight: String = "normal", anchor: String = "start",
+        title: String? = nil
+    ) -> String {
+        let title = title.map { "<title>\(escaped($0))</title>" } ?? ""
+        return """
+            <text x="\(number(x))" y="\(number(y))" fill="\(color)" font-weight="\(weight)" text-anchor="\(anchor)">\(title)\(escaped(text))</text>
+            """
     }
 
     private func number(_ value: Double) -> String { fixed(value, decimals: 2) }

@@ -32,7 +32,7 @@ func measureQueues(_ session: Session, only: String = "") throws {
     let python = Python()
     defer { python.end() }
     let figures = try [(name: "one", members: 2), (name: "many", members: 4)].flatMap { crowd in
-        let wanted = [1, 16, 1024].filter { "queue.\(crowd.name).\($0)".hasPrefix(only) || only.hasPrefix("queue.\(crowd.name).\($0)") }
+        let wanted = [1, 16, 1024].filter { "queue.\(crowd.name).\($0)".hasPrefix(only) }
         guard !wanted.isEmpty else { return [Figure]() }
         return try withTeam(of: crowd.members, session.configuration) { team in
             try wanted.flatMap { try Exchange(team, capacity: $0).measure("queue.\(crowd.name).\($0)", python, session) }
@@ -55,10 +55,8 @@ private struct Exchange {
 
     func measure(_ metric: String, _ python: Python, _ session: Session) throws -> [Figure] {
         let target = session.sampleLength
-        let own = try repetitions(lasting: target, most: 10_000_000) { try length(values: $0) }
-        let ring = try repetitions(lasting: target, most: 10_000_000) {
-            try team.crew.queue(members: team.size, capacity: capacity, values: $0)
-        }
+        let own = try values(lasting: target) { try length(values: $0) }
+        let ring = try values(lasting: target) { try team.crew.queue(members: team.size, capacity: capacity, values: $0) }
         let c = Baseline(name: "c.ring") {
             rate(ring, try team.crew.queue(members: team.size, capacity: capacity, values: ring))
         }
@@ -69,6 +67,13 @@ private struct Exchange {
             python.baseline(name) { rate(few, try $0.number("exchange", [kind, capacity, putters, few] + processors)) }
         }
         return try session.compare(metric, unit: "Mop/s", .higherIsBetter, with: [c] + pythons) { rate(own, try length(values: own)) }
+    }
+
+    /// How many take about so long; and so many that the members' coming at different times does not show.
+    private func values(lasting target: Double, _ length: (Int) throws -> Double) rethrows -> Int {
+        let least = 5000
+        _ = try length(least)
+        return Int(min(max(1, target / max(1, try length(least))), 200)) * least
     }
 
     /// Millions a second.

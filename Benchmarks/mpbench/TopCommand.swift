@@ -3,6 +3,7 @@ import BenchmarkSupport
 import CBaselines
 import Glibc
 import Multiprocessing
+import SharedState
 
 /// `mpbench top`
 struct TopCommand: ParsableCommand {
@@ -16,6 +17,8 @@ struct TopCommand: ParsableCommand {
             Counts are exact; every wait is timed, and of the holds those that had to wait and one in 64 of the others (~). /s and `lost now` are about the last \
             interval, everything else is since the lock was made. `lost now` is the part of the workers' time that they waited; waits that still last \
             count when they end.
+            Only what is asked for goes to standard output. The status is 0 when it has looked once, and when the program that it looked at has ended, which it \
+            says on standard error; 1 when the locks cannot be read: no such process, no right to, or none that shares memory; 64 for wrong arguments.
             """)
 
     @Argument(help: "A process: the program's own, or a worker's.")
@@ -46,8 +49,10 @@ struct TopCommand: ParsableCommand {
             let profiles: [LockProfile]
             do {
                 profiles = try LockProfile.all(ofProcess: pid)
-            } catch  where before != nil {
-                print(error)
+            } catch  where before != nil && LockProfile.hasEnded(process: pid) {
+                // What was asked for has been shown, and whoever reads it may be a program.
+                fflush(nil)
+                complain("Process \(pid) has ended.")
                 return
             }
             let now = cb_now()
@@ -86,10 +91,11 @@ struct TopCommand: ParsableCommand {
                 lost = percent((profile.timeLost - earlier.timeLost) / .seconds(1) / (before.seconds * workers))
             }
             table.add([
-                profile.name, profile.heldBy.map(String.init) ?? "-", String(profile.acquisitions), rate, percent(profile.contendedShare),
+                profile.shortName, profile.heldBy.map(String.init) ?? "-", String(profile.acquisitions), rate,
+                percent(profile.contendedShare),
                 brief(profile.wait.mean), brief(profile.wait.p99), brief(profile.wait.max), brief(profile.hold.mean),
                 brief(profile.hold.p99),
-                String(profile.ownerDeaths), percent(profile.timeLostShare), lost, profile.waitingSites.first?.site.description ?? "-",
+                String(profile.ownerDeaths), percent(profile.timeLostShare), lost, profile.waitingSites.first?.site.printable ?? "-",
             ])
         }
         return table
@@ -106,6 +112,12 @@ func brief(_ duration: Duration) -> String {
         value /= 1000
     }
     return readable(value) + " s"
+}
+
+/// Says on standard error what is not part of what was asked for.
+private func complain(_ text: String) {
+    let bytes = Array((text + "\n").utf8)
+    _ = bytes.withUnsafeBytes { Glibc.write(STDERR_FILENO, $0.baseAddress, $0.count) }
 }
 
 /// Writes a whole file.

@@ -34,6 +34,9 @@ package struct LeafForm: BitwiseCopyable, Sendable {
         }
     }
 
+    /// What stands before the eight bytes of a value; nil for types whose values are not a tag and eight bytes.
+    package var wordTag: UInt8? { size == 8 ? tag : nil }
+
     /// Whether the values are shared objects.
     package var isObject: Bool { tag == Tag.handle }
     fileprivate var objectType: (any SharedHandleDecodable.Type)? { plan?.pointee.shared }

@@ -56,6 +56,8 @@ final class ForeignArena: ArenaSource {
             let arena = ForeignArena(owning: number)
             if arena.words(1, at: ArenaHeader.magic) == [ArenaHeader.magicValue] { return arena }
         }
+        // Its descriptors go first, its number when its parent has asked after it.
+        if hasEnded(pid) { throw SharedMemoryError("There is no process \(pid) any more: it has ended.") }
         throw SharedMemoryError(
             """
             Process \(pid)\(name(pid)) shares no memory by Multiprocessing. Pass the pid of a program that does, or of one of its workers; a program \
@@ -76,6 +78,16 @@ final class ForeignArena: ArenaSource {
             let count = readlink(link, start, buffer.count)
             return String(decoding: UnsafeRawBufferPointer(start: start, count: max(count, 0)), as: UTF8.self)
         }
+    }
+
+    /// Whether `pid` has ended, or is about to: with nothing more than its number, which its parent has not asked after yet.
+    static func hasEnded(_ pid: Int32) -> Bool {
+        guard let text = textOfSmallFile("/proc/\(pid)/stat") else { return kill(pid, 0) != 0 && errno == ESRCH }
+        // What follows the name: the state, …, and as the seventh the flags, of which one says that it is exiting. A name may have parentheses of its own.
+        guard let end = text.lastIndex(of: ")") else { return false }
+        let fields = text[text.index(after: end)...].split(separator: " ")
+        let isExiting = fields.count > 6 && UInt32(fields[6]).map { $0 & 4 != 0 } == true
+        return fields.first == "Z" || fields.first == "X" || isExiting
     }
 
     /// What `ps` calls it, in parentheses.
@@ -115,7 +127,7 @@ struct ArenaReader {
             else { return nil }
             if attempt < 8, let again = self.snapshot(at: offset), again.changes != snapshot.changes { continue }
             awaitRate(since: snapshot.began)
-            var profile = snapshot.profile(now: Self.now, isLive: { process(of: $0) != nil })
+            var profile = snapshot.profile(now: Self.now, isAtWork: isAtWork)
             profile.place = UInt64(offset)
             profile.heldBy = ThreadOwner(of: snapshot.token, in: source)?.processIdentifier
             return profile
@@ -181,6 +193,13 @@ struct ArenaReader {
         return (first, Int(min(committed, possible, UInt64(max(most, 0)))))
     }
 
-    /// The pid of a live process of the family.
-    func process(of identity: UInt32) -> Int32? { ThreadOwner.process(of: identity, in: source) }
+    /// Whether a process of the family still has something to do: between its last work and its being struck out it goes through its exit, and its parent's
+    /// supervisor may be late.
+    private func isAtWork(_ identity: UInt32) -> Bool {
+        let slot = Int(identity & 0xfff) - 1
+        guard ThreadOwner.process(of: identity, in: source) != nil,
+            let entry = source.words(2, at: ArenaLayout.processTable + slot * ArenaLayout.processEntrySize)
+        else { return false }
+        return entry[0] & 15 == ProcessTable.Phase.live.rawValue && entry[1] >> 32 == 0
+    }
 }

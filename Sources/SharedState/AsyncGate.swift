@@ -3,7 +3,7 @@ import SystemLayer
 /// Lets the tasks of this process at one lock one after the other, so that one thread waits for it on their behalf, and not one for each of them.
 enum AsyncGate {
     /// Calls `attempt`, which takes the lock if it is free and does everything under it, in one thread, at once and then whenever the lock looks free, until it
-    /// returns something; a last time at `deadline`. It calls what it is given once it has the lock.
+    /// returns something; a last time at `deadline`.
     /// - Parameters:
     ///   - offset: the lock's place.
     ///   - waitUntilFree: blocks until the lock looks free, `deadline` has passed, or what it is given is cancelled, which it throws. Called on a thread of its own.
@@ -11,22 +11,17 @@ enum AsyncGate {
     /// - Throws: `CancellationError` when the task is cancelled while it waits; what `attempt` throws.
     static func whenFree<R>(
         _ offset: UInt64, until deadline: Deadline, isolation: isolated (any Actor)?,
-        waitUntilFree: @escaping @Sendable (WaitCancellation) throws -> Void, _ attempt: (_ taken: () -> Void) throws -> R?
+        waitUntilFree: @escaping @Sendable (WaitCancellation) throws -> Void, _ attempt: () throws -> R?
     ) async throws -> R? {
         try Task.checkCancellation()
-        if let result = try attempt({}) { return result }
+        if let result = try attempt() { return result }
         if deadline.hasPassed { return nil }
-        guard try await enter(offset, until: deadline) else { return try attempt({}) }
-        var isInside = true
-        // The next may wait for the lock as soon as this one has it.
-        func leave() {
-            if isInside { Self.leave(offset) }
-            isInside = false
-        }
-        defer { leave() }
+        guard try await enter(offset, until: deadline) else { return try attempt() }
+        // Once it is done: before, the next would find the lock held, and wait for it by way of a thread. So it has it where no other process is faster.
+        defer { leave(offset) }
         while true {
             let isLast = deadline.hasPassed
-            if let result = try attempt(leave) { return result }
+            if let result = try attempt() { return result }
             if isLast { return nil }
             try await AsyncWait.run(waitUntilFree)
         }

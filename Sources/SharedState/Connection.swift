@@ -24,6 +24,7 @@ import SystemLayer
 /// An end that is an argument or a result reaches one receiver: a task that is tried again after its worker's death does not find it again.
 public final class Connection: Codable, Sendable {
     package let socket: GuardedDescriptor
+    let memories = MessageMemories()
 
     init(_ socket: GuardedDescriptor) { self.socket = socket }
 
@@ -42,7 +43,7 @@ public final class Connection: Codable, Sendable {
 
     private func send<T: Codable & Sendable>(_ value: T, until deadline: Deadline) throws -> Bool {
         try using {
-            let message = try OutgoingMessage(value)
+            let message = try OutgoingMessage(value, in: memories)
             while try !message.send(to: socket.number) {
                 if try !wait(for: .writing, until: deadline) { return false }
             }
@@ -54,6 +55,12 @@ public final class Connection: Codable, Sendable {
     /// caller's own stays open, and stays the caller's.
     /// - Throws: as ``send(_:)``; `SystemError` when it is not open.
     public func send(descriptor: Int32) throws { try send(SharedDescriptor(duplicating: descriptor)) }
+
+    /// As ``send(descriptor:)``, unless that takes longer than `timeout`.
+    /// - Returns: whether it was sent.
+    public func send(descriptor: Int32, timeout: Duration) throws -> Bool {
+        try send(SharedDescriptor(duplicating: descriptor), timeout: timeout)
+    }
 
     // MARK: Receiving
 
@@ -74,7 +81,7 @@ public final class Connection: Codable, Sendable {
     private func receive<T: Codable & Sendable>(_ type: T.Type, until deadline: Deadline) throws -> T? {
         try using {
             while true {
-                if case .value(let value) = try MessageReader.receive(type, from: socket.number) { return value }
+                if case .value(let value) = try MessageReader.receive(type, from: socket.number, memories) { return value }
                 if try !wait(for: .reading, until: deadline) { return nil }
             }
         }
@@ -84,6 +91,10 @@ public final class Connection: Codable, Sendable {
     /// - Returns: the descriptor, which closes when it is dropped.
     /// - Throws: as ``receive(_:)``.
     public func receiveDescriptor() throws -> SharedDescriptor { try receive(SharedDescriptor.self) }
+
+    /// As ``receiveDescriptor()``, if one comes within `timeout`.
+    /// - Returns: nil when none has come.
+    public func receiveDescriptor(timeout: Duration) throws -> SharedDescriptor? { try receive(SharedDescriptor.self, timeout: timeout) }
 
     /// Whether a receive would not block: there is a message, or no more can come. Waits for that, at most `timeout`.
     /// - Throws: ``ConnectionError/closed``.
@@ -98,7 +109,10 @@ public final class Connection: Codable, Sendable {
     }
 
     /// Closes this end, in this process. Threads and tasks that wait for it are told, by ``ConnectionError/closed``. Closing it again does nothing.
-    public func close() throws { socket.close() }
+    public func close() throws {
+        socket.close()
+        memories.close()
+    }
 
     // MARK: Waiting
 

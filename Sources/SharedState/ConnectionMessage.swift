@@ -1,10 +1,9 @@
 import BinaryCoding
-import Glibc
 import SystemLayer
 
 /// The first bytes of each message on a connection.
 struct MessageHead: BitwiseCopyable {
-    static let size = 16
+    static let size = 24
     static let magicValue: UInt32 = 0x4d50_6d73
     /// The value's bytes are not in the message but in sealed memory, whose descriptor comes first.
     static let isSealed: UInt32 = 1
@@ -14,6 +13,8 @@ struct MessageHead: BitwiseCopyable {
     var magic = magicValue
     var flags: UInt32 = 0
     var length: UInt64 = 0
+    /// Of the memory that the value is in: its ``MessageMemory/identity``.
+    var memory: UInt64 = 0
 
     /// The most bytes of a value that go with the message itself. A socket's buffer takes about three of these.
     static let mostInline = 64 << 10
@@ -23,19 +24,28 @@ struct MessageHead: BitwiseCopyable {
     static let descriptorPadding = 8 << 10
 }
 
-/// A message that is being written: on the heap, or, once it is large, in sealed memory of its own. The kernel frees what is on its way with the last who could
+/// A message that is being written: on the heap, or, once it is large, in sealed memory. The kernel frees what is on its way with the last who has it or could
 /// receive it, so nothing of a message is left behind by anybody's death.
 final class ConnectionWriter: ByteWriter, @unchecked Sendable {
     // Unchecked: one thread writes; then nothing changes.
-    private var sealed: SealedMemory?
+    private var memory: MessageMemory?
+    private let memories: MessageMemories
     private var isLight = false
+    private var isSent = false
     /// In use until the message is sent, or given up.
     private(set) var attached: [GuardedDescriptor] = []
 
-    init() { super.init(.allocate(byteCount: 512, alignment: 16)) }
+    init(_ memories: MessageMemories) {
+        self.memories = memories
+        super.init(.allocate(byteCount: 512, alignment: 16))
+    }
 
     deinit {
-        if sealed == nil { base.deallocate() }
+        if let memory {
+            if !isSent { giveBack(memory) }
+        } else {
+            base.deallocate()
+        }
         for descriptor in attached { descriptor.leave() }
     }
 
@@ -53,19 +63,31 @@ final class ConnectionWriter: ByteWriter, @unchecked Sendable {
             )
         }
         // Twice as much is for speed: near the limit, what is needed will do.
-        let size = (max(minimumCapacity, min(2 * capacity, Self.mostMemory)) + 4095) & ~4095
-        if let sealed {
-            do { try sealed.resize(to: size) } catch { try sealed.resize(to: minimumCapacity) }
-            return sealed.bytes
+        let capacity = MessageMemory.roomy(max(minimumCapacity, min(2 * capacity, Self.mostMemory)))
+        if let memory, !memory.isFixed {
+            do { try memory.grow(to: capacity) } catch { try memory.grow(to: minimumCapacity) }
+            return memory.message
         }
-        let memory = try (try? SealedMemory(size: size, label: Self.label)) ?? SealedMemory(size: minimumCapacity, label: Self.label)
-        memory.bytes.copyMemory(from: written)
-        base.deallocate()
-        sealed = memory
-        return memory.bytes
+        let larger =
+            try memories.take(for: minimumCapacity) ?? (try? MessageMemory(capacity: capacity)) ?? MessageMemory(capacity: minimumCapacity)
+        move(to: larger)
+        return larger.message
     }
 
-    private static let label = "multiprocessing-message"
+    /// Has what was written in other memory.
+    private func move(to larger: MessageMemory) {
+        larger.message.copyMemory(from: written)
+        if let memory { giveBack(memory) } else { base.deallocate() }
+        memory = larger
+    }
+
+    /// Of memory that nobody was sent.
+    private func giveBack(_ memory: MessageMemory) {
+        memory.letGo()
+        // What has never been sent may be of any size.
+        if memory.isFixed { memories.keep(memory) }
+    }
+
     /// Of a cgroup or the machine: asked for more, the kernel would kill instead of refusing.
     private static let mostMemory = Int(clamping: MemoryLimit.current)
 
@@ -84,35 +106,39 @@ final class ConnectionWriter: ByteWriter, @unchecked Sendable {
     func send(to socket: Int32, hold: Int32?) throws -> LocalSocket.Transfer {
         var head = MessageHead(length: UInt64(count))
         var descriptors: [Int32] = []
-        if let sealed {
+        if let memory {
             head.flags |= MessageHead.isSealed
-            descriptors.append(sealed.number)
+            head.memory = memory.identity
+            descriptors.append(memory.number)
         }
         if let hold {
             head.flags |= MessageHead.hasHold
             descriptors.append(hold)
         }
         descriptors += attached.map(\.number)
-        let padding = isLight ? 0 : sealed != nil ? MessageHead.sealedPadding : descriptors.isEmpty ? 0 : MessageHead.descriptorPadding
+        let padding = isLight ? 0 : memory != nil ? MessageHead.sealedPadding : descriptors.isEmpty ? 0 : MessageHead.descriptorPadding
         return try withUnsafeBytes(of: head) { head in
             try LocalSocket.send(
-                socket, head: head, body: sealed == nil ? written : UnsafeRawBufferPointer(start: nil, count: 0),
+                socket, head: head, body: memory == nil ? written : UnsafeRawBufferPointer(start: nil, count: 0),
                 padding: padding, descriptors: descriptors)
         }
     }
 
     /// To be called once, when all is written.
-    func finish() throws { try sealed?.fix(at: count) }
+    func finish() throws { try memory?.fix(for: count) }
+
+    /// To be called once it is sent: the memory is the receiver's until that has read it.
+    func noteSent() {
+        isSent = true
+        if let memory { memories.keep(memory) }
+    }
 
     /// Makes it as short as can be: for a socket that has less room than sockets should.
     func shorten() throws {
         isLight = true
-        guard sealed == nil else { return }
-        let memory = try SealedMemory(size: count, label: Self.label)
-        memory.bytes.copyMemory(from: written)
-        base.deallocate()
-        sealed = memory
-        try memory.fix(at: count)
+        guard memory == nil else { return }
+        move(to: try memories.take(for: count) ?? MessageMemory(capacity: MessageMemory.roomy(count)))
+        try finish()
     }
 }
 
@@ -124,23 +150,25 @@ enum MessageReader {
     }
 
     /// Takes the next message, if there is one, and decodes it: whatever comes of that, the message is gone, and the next one can be received.
-    static func receive<T: Decodable>(_ type: T.Type, from socket: Int32) throws -> Received<T> {
+    static func receive<T: Decodable>(_ type: T.Type, from socket: Int32, _ memories: MessageMemories) throws -> Received<T> {
         try withUnsafeTemporaryAllocation(byteCount: MessageHead.size + MessageHead.mostInline, alignment: 16) { room in
             var numbers: [Int32] = []
             switch try LocalSocket.receive(socket, into: room, descriptors: &numbers) {
             case .wouldBlock: return .nothingYet
             case .noReceiver, .done(0): throw ConnectionError.endOfStream
             case .done(let count):
-                return .value(try decode(type, UnsafeRawBufferPointer(rebasing: room[..<count]), numbers))
+                return .value(try decode(type, UnsafeRawBufferPointer(rebasing: room[..<count]), numbers, memories))
             }
         }
     }
 
-    private static func decode<T: Decodable>(_ type: T.Type, _ message: UnsafeRawBufferPointer, _ numbers: [Int32]) throws -> T {
+    private static func decode<T: Decodable>(
+        _ type: T.Type, _ message: UnsafeRawBufferPointer, _ numbers: [Int32], _ memories: MessageMemories
+    ) throws -> T {
         // Closed at the end of this, but for those that the value has taken over. The hold's too: until then its objects are kept by others.
         var owned = numbers[...]
         var bytes = UnsafeRawBufferPointer(rebasing: message.dropFirst(MessageHead.size))
-        var memory: SealedMemory?
+        var memory: MessageMemory?
         var hold: Int32 = -1
         var problem: String?
         if message.count >= MessageHead.size {
@@ -149,8 +177,9 @@ enum MessageReader {
             if problem == nil, head.flags & MessageHead.isSealed != 0 {
                 if let number = owned.popFirst() {
                     do {
-                        memory = try SealedMemory(received: number, writable: false)
-                        bytes = memory.map { UnsafeRawBufferPointer($0.bytes) } ?? bytes
+                        let received = try memories.memory(received: number, head.memory)
+                        memory = received
+                        bytes = UnsafeRawBufferPointer(received.message)
                     } catch { problem = "\(error)" }
                 } else {
                     problem = "its memory did not come with it"
@@ -164,18 +193,21 @@ enum MessageReader {
                     problem = "a descriptor is missing"
                 }
             }
-            // Behind a value that is in the message itself there may be what only gives it weight.
-            if problem == nil, memory == nil ? head.length > bytes.count : head.length != bytes.count {
+            // Behind a value that is in the message itself there may be what only gives it weight; behind one in memory, what is left of that.
+            if problem == nil, head.length > bytes.count {
                 problem = "it has \(bytes.count) bytes of \(head.length)"
             }
             if problem == nil { bytes = UnsafeRawBufferPointer(rebasing: bytes.prefix(Int(head.length))) }
         } else {
             problem = "it is too short"
         }
-        let descriptors = owned.isEmpty ? nil : MessageDescriptors(owning: owned, besides: bytes)
+        var descriptors = owned.isEmpty ? nil : MessageDescriptors(owning: owned, besides: bytes)
         defer {
-            withExtendedLifetime((memory, descriptors)) {}
+            // Before the next message can come in the same place, by which they are known.
+            withExtendedLifetime(descriptors) {}
+            descriptors = nil
             if hold >= 0 { MessageHold.close(hold) }
+            memory?.letGo()
         }
         if let problem {
             throw DecodingError.dataCorrupted(.init(codingPath: [], debugDescription: "A message could not be read: \(problem)."))

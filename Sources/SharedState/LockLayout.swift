@@ -32,7 +32,7 @@ enum LockLayout {
     /// The last owner's line (``LockProfileOwner``) of a lock of the C library's; the default lock has it beside its word.
     static let ownerLine = 128
 
-    /// The longest wait and hold, and what was held in all, by the two ways in which holds come to be timed.
+    /// The longest wait and hold, and how many holds have been timed. How long in all is the sum of the call sites'.
     static let times = 192
     /// What processes did whose place another has taken, and what of that was being moved there.
     static let ended = 256
@@ -75,12 +75,14 @@ extension LockLayout {
         static let contended = 32
         static let waited = 40
         static let slept = 48
+        /// How many of the takings that did not wait the timed ones stand for.
+        static let represented = 56
     }
 
     /// Beside the lock.
     enum Owner {
         static let last = 0
-        /// Bits 0–7 the call site of a hold that is being timed, 8 whether it had to wait, 16–31 how many holds it stands for.
+        /// Bits 0–7 the call site of a hold that is being timed, 16–31 how many holds it stands for.
         static let hold = 4
         static let changes = 8
         static let deaths = 16
@@ -92,10 +94,8 @@ extension LockLayout {
     enum Times {
         static let longestWait = 0
         static let longestHold = 8
-        static let contendedHeld = 16
-        static let contendedHolds = 24
-        static let sampledHeld = 32
-        static let sampledHolds = 40
+        /// How many holds have been timed.
+        static let samples = 16
     }
 
     enum Ended {

@@ -32,5 +32,8 @@ extension LockProfile {
         sorted(ArenaReader(source: try ForeignArena.find(ofProcess: pid)).profiles())
     }
 
+    /// Whether the process `pid` has ended, though its parent may not have asked after it yet: why ``all(ofProcess:)`` may have thrown.
+    package static func hasEnded(process pid: Int32) -> Bool { ForeignArena.hasEnded(pid) }
+
     static func sorted(_ profiles: [LockProfile]) -> [LockProfile] { profiles.sorted { ($0.timeLost, $1.name) > ($1.timeLost, $0.name) } }
 }

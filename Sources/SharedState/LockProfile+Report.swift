@@ -20,7 +20,7 @@ extension LockProfile {
     private var row: [String] {
         func cells(_ times: Times) -> [String] { [times.mean, times.p50, times.p99, times.p999, times.max].map(text) }
         func cell(_ count: Int?) -> String { count.map { "\($0)" } ?? "-" }
-        let lock = [name, kind.rawValue, "\(acquisitions)", "\(contended) (\(percent(contendedShare)))", "\(ownerChanges)"]
+        let lock = [shortName, kind.rawValue, "\(acquisitions)", "\(contended) (\(percent(contendedShare)))", "\(ownerChanges)"]
         let times = [text(wait.total)] + cells(wait) + ["~" + text(hold.total)] + cells(hold)
         let counts = [cell(spun), cell(slept), cell(wakes), "\(ownerDeaths)"]
         return lock + times + counts + [percent(fairness), "\(text(timeLost)) (\(percent(timeLostShare)))"]
@@ -28,10 +28,12 @@ extension LockProfile {
 
     /// Who and where, a few lines.
     private var details: [String] {
-        var lines = ["\(name), made at \(created), profiled for \(text(age))\(heldBy.map { ", held by process \($0)" } ?? "")"]
+        var lines = [
+            "\(printableName), made at \(created.printable), profiled for \(text(age))\(heldBy.map { ", held by process \($0)" } ?? "")"
+        ]
         if timeouts > 0 { lines.append("  gave up waiting: \(timeouts) times, after \(text(waitedInVain)) in all") }
-        lines += Self.list("waited at", waitingSites.map { "\($0.site) \(text($0.total)) (\($0.count))" })
-        lines += Self.list("held at", holdingSites.map { "\($0.site) ~\(text($0.total)) (~\($0.count))" })
+        lines += Self.list("waited at", waitingSites.map { "\($0.site.printable) \(text($0.total)) (\($0.count))" })
+        lines += Self.list("held at", holdingSites.map { "\($0.site.printable) ~\(text($0.total)) (~\($0.count))" })
         lines += Self.list(
             "taken by",
             processes.map {
@@ -53,8 +55,8 @@ extension LockProfile {
     private static func note(_ profiles: [LockProfile]) -> String {
         let samples = profiles.reduce(0) { $0 + min($1.hold.samples, 1 << 50) }
         return """
-            Counts are exact, and every wait is timed. Holds are estimated (~) from \(samples) samples: all that had to wait, and one in 64 of the others. \
-            Percentiles are to within a sixteenth. time lost: what was spent waiting, and the part of the workers' time that it is.
+            Counts are exact, and every wait is timed. Holds are estimated (~) from \(samples) samples: all that had to wait, and one in 64 of the others, more of \
+            a process's first few hundred. Percentiles are to within a sixteenth. time lost: what was spent waiting, and the part of the workers' time that it is.
             """
     }
 

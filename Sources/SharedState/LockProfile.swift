@@ -8,8 +8,9 @@
 /// ```
 ///
 /// Counts are exact (a process that is killed while it takes the lock may go uncounted, that once). Every wait is timed; of the holds those that had to wait,
-/// and one in 64 of the others: what is said of all holds is an estimate from ``Times/samples`` of them. A duration in a histogram, and so a percentile, is
-/// known to within a sixteenth.
+/// and one in 64 of the others (more of a process's first few hundred): what is said of all holds is an estimate from ``Times/samples`` of them, each of which
+/// stands for those since the last. All of it, histogram, sums and lines, is about the same holds, of which the last few of each process are not yet part. A
+/// duration in a histogram, and so a percentile, is known to within a sixteenth.
 public struct LockProfile: Sendable, Hashable, Codable {
     /// The lock's name; "a SharedLock" when it was given none.
     public internal(set) var name: String
@@ -32,7 +33,7 @@ public struct LockProfile: Sendable, Hashable, Codable {
     public internal(set) var ownerChanges = 0
     /// How often it was taken from an owner that had died.
     public internal(set) var ownerDeaths = 0
-    /// How many waits ended without the lock, at a timeout.
+    /// How many waits ended without the lock: at a timeout, or as their task was cancelled.
     public internal(set) var timeouts = 0
     /// How long those have lasted in all.
     public internal(set) var waitedInVain = Duration.zero
@@ -102,7 +103,7 @@ extension LockProfile {
         public internal(set) var count = 0
         /// How many of them were timed.
         public internal(set) var samples = 0
-        /// Their sum.
+        /// The sum; of holds an estimate, of those in the ``histogram``.
         public internal(set) var total = Duration.zero
         /// The longest that was timed.
         public internal(set) var max = Duration.zero
@@ -115,8 +116,11 @@ extension LockProfile {
         /// How many were how long, shortest first; only what there was.
         public internal(set) var histogram: [Bucket] = []
 
-        /// Their average.
-        public var mean: Duration { count == 0 ? .zero : .nanoseconds(total.seconds * 1e9 / Double(count)) }
+        /// The average of those in the histogram, which ``total`` is the sum of.
+        public var mean: Duration {
+            let number = histogram.reduce(0.0) { $0 + Double($1.count) }
+            return number == 0 ? .zero : .nanoseconds(total.seconds * 1e9 / number)
+        }
     }
 
     /// Durations from `start` to below `end`.
@@ -135,7 +139,8 @@ extension LockProfile {
         public let processIdentifier: Int32
         /// How many processes these are.
         public let count: Int
-        /// Whether it has ended.
+        /// Whether it has ended, or has done its last work and is about to. Until its parent has been told of a death, and for some microseconds after a child's
+        /// result has come, it may still be false; after `join()` it is not.
         public let hasEnded: Bool
         /// How often it took the lock.
         public let acquisitions: Int

@@ -139,26 +139,35 @@ extension LockRecorder {
     /// Begins to time a hold.
     private func time(_ site: Int, waited: Bool) {
         let entry = ownEntry
-        let last = load32(entry + LockLayout.Entry.random)
-        var stands = last == 0 ? 1 : Self.gap(last)
         if isSampleDue {
             // Marsaglia's xorshift (2003), from the identity, which is not 0. Samples that came at equal distances would always meet the same of several
             // sections that take turns.
+            let last = load32(entry + LockLayout.Entry.random)
             var random = last == 0 ? load32(entry + LockLayout.Entry.identity) | 1 : last
             random ^= random << 13
             random ^= random >> 17
             random ^= random << 5
             store32(random, entry + LockLayout.Entry.random)
-            store(load(entry) &+ UInt64(Self.gap(random)), entry + LockLayout.Entry.nextSample)
+            store(load(entry) &+ Self.gap(random, after: load(entry)), entry + LockLayout.Entry.nextSample)
         }
-        // All that wait are timed, so each of them stands for itself.
-        if waited { stands = 1 }
-        ownerWord32(LockLayout.Owner.hold).pointee.store(UInt32(site) | (waited ? 256 : 0) | stands << 16, ordering: .relaxed)
+        // All that wait are timed, so each of them stands for itself; and another for all others since one was timed.
+        var stands: UInt32 = 1
+        if !waited {
+            let others = load(entry) &- load(entry + LockLayout.Entry.contended)
+            let represented = load(entry + LockLayout.Entry.represented)
+            stands = UInt32(min(max(others, represented) - represented, 0xffff))
+            store(represented &+ UInt64(stands), entry + LockLayout.Entry.represented)
+        }
+        ownerWord32(LockLayout.Owner.hold).pointee.store(UInt32(site) | stands << 16, ordering: .relaxed)
         ownerWord(LockLayout.Owner.holdStart).pointee.store(max(now, 1), ordering: .relaxed)
     }
 
-    /// From 32 to 96, 64 on average.
-    private static func gap(_ random: UInt32) -> UInt32 { 32 + random % 65 }
+    /// From 32 to 96, 64 on average; of a process's first 512 takings an eighth of how many there were, so that one that takes the lock a few times is not judged by
+    /// its first, which is rarely like the others.
+    private static func gap(_ random: UInt32, after count: UInt64) -> UInt64 {
+        let mean = min(count / 8, 64)
+        return max(mean / 2 + UInt64(random) % (mean + 1), 1)
+    }
 
     /// Before the lock at `address` is released, when ``isTiming``.
     func noteHold(of address: UnsafeRawPointer) {
@@ -169,10 +178,9 @@ extension LockRecorder {
         let hold = ownerWord32(LockLayout.Owner.hold).pointee.load(ordering: .relaxed)
         let (site, stands) = (siteOffset(Int(hold & 0xff)), UInt64(hold >> 16))
         let times = LockLayout.times
-        let waited = hold & 256 != 0
-        add(length, times + (waited ? LockLayout.Times.contendedHeld : LockLayout.Times.sampledHeld))
-        add(1, times + (waited ? LockLayout.Times.contendedHolds : LockLayout.Times.sampledHolds))
+        add(1, times + LockLayout.Times.samples)
         raise(times + LockLayout.Times.longestHold, to: length)
+        // Lengths and numbers alike: what stands for many does so in the histogram and in the sum.
         add(stands, LockLayout.holds + DurationBuckets.index(of: length) * 8)
         add(stands, site + LockLayout.Site.holds)
         add(stands &* length, site + LockLayout.Site.held)

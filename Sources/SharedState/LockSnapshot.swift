@@ -56,8 +56,8 @@ struct LockSnapshot {
 
     /// - Parameters:
     ///   - now: this moment, in ticks of the clock that is asked for and in nanoseconds.
-    ///   - isLive: whether a process of such an identity runs.
-    func profile(now: (UInt32) -> (ticks: UInt64, nanoseconds: UInt64), isLive: (UInt32) -> Bool) -> LockProfile {
+    ///   - isAtWork: whether a process of such an identity runs, and has something to do.
+    func profile(now: (UInt32) -> (ticks: UInt64, nanoseconds: UInt64), isAtWork: (UInt32) -> Bool) -> LockProfile {
         var profile = LockProfile(name: name, kind: kind, isProfiled: isProfiled)
         guard isProfiled else { return profile }
         let (ticks, nanoseconds) = now(word32(inProfile(LockLayout.clock)))
@@ -68,7 +68,7 @@ struct LockSnapshot {
         profile.created = LockProfile.CallSite(
             file: text(inProfile(LockLayout.file), length: count(inProfile(LockLayout.fileLength)), atMost: LockLayout.longestFile),
             line: Int(word32(inProfile(LockLayout.line))))
-        readProcesses(&profile, rate: rate, isLive: isLive)
+        readProcesses(&profile, rate: rate, isAtWork: isAtWork)
         profile.ownerChanges = count(owner + LockLayout.Owner.changes)
         profile.ownerDeaths = count(owner + LockLayout.Owner.deaths)
         readTimes(&profile, rate: rate)
@@ -76,7 +76,7 @@ struct LockSnapshot {
         return profile
     }
 
-    private func readProcesses(_ profile: inout LockProfile, rate: Double, isLive: (UInt32) -> Bool) {
+    private func readProcesses(_ profile: inout LockProfile, rate: Double, isAtWork: (UInt32) -> Bool) {
         var slept = 0
         let ended = inProfile(LockLayout.ended)
         // What is being moved is taken from where it goes.
@@ -91,7 +91,8 @@ struct LockSnapshot {
             let identity = word32(entry + LockLayout.Entry.identity)
             shares.append(
                 (
-                    Int32(truncatingIfNeeded: word32(entry + LockLayout.Entry.pid)), 1, identity != .max && !isLive(identity), acquisitions,
+                    Int32(truncatingIfNeeded: word32(entry + LockLayout.Entry.pid)), 1, identity != .max && !isAtWork(identity),
+                    acquisitions,
                     count(entry + LockLayout.Entry.contended), word(entry + LockLayout.Entry.waited)
                 ))
         }
@@ -127,13 +128,12 @@ struct LockSnapshot {
         profile.wait.samples = profile.contended
         fill(&profile.wait, LockLayout.waits, longest: word(times + LockLayout.Times.longestWait), rate)
         profile.hold.count = profile.acquisitions
-        let contendedHolds = count(times + LockLayout.Times.contendedHolds)
-        let sampledHolds = count(times + LockLayout.Times.sampledHolds)
-        profile.hold.samples = contendedHolds + sampledHolds
-        // Those that waited have all been timed; of the others, those that were stand for the rest.
-        let others = max(profile.acquisitions - contendedHolds, 0)
-        let mean = sampledHolds == 0 ? 0 : Double(word(times + LockLayout.Times.sampledHeld)) / Double(sampledHolds)
-        profile.hold.total = .nanoseconds((Double(word(times + LockLayout.Times.contendedHeld)) + mean * Double(others)) * rate)
+        profile.hold.samples = count(times + LockLayout.Times.samples)
+        // Each that was timed is in its site's sum as often as in the histogram.
+        let held = (0..<LockLayout.siteCount).map {
+            Double(word(inProfile(LockLayout.sites + $0 * LockLayout.siteSize + LockLayout.Site.held)))
+        }
+        profile.hold.total = .nanoseconds(held.reduce(0, +) * rate)
         fill(&profile.hold, LockLayout.holds, longest: word(times + LockLayout.Times.longestHold), rate)
     }
 

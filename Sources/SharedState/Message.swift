@@ -33,6 +33,20 @@ struct Message: BitwiseCopyable, Sendable {
         }
     }
 
+    /// A value of eight bytes, such as a number, behind its tag: as its encoding is, without a writer.
+    @inline(__always)
+    init(word: UInt64, tag: UInt8) {
+        counts = 9
+        inline[0] = UInt64(tag) | word << 8
+        inline[1] = word >> 56
+    }
+
+    /// The value of eight bytes that this is, if it is one with that tag.
+    @inline(__always)
+    func word(tag: UInt8) -> UInt64? {
+        block == 0 && counts == 9 && UInt8(truncatingIfNeeded: inline[0]) == tag ? inline[0] >> 8 | inline[1] << 56 : nil
+    }
+
     private var bytes: Int { Int(counts & 0xff_ffff_ffff) }
     var handles: Int { Int(counts >> 40) }
 

@@ -55,6 +55,7 @@ struct MessageRing {
     /// Where the counts of ``KeptObjects`` are, or 0.
     private var counts: UnsafeMutablePointer<Atomic<UInt64>> { word(Self.countsAt) }
 
+    @inline(__always)
     private func slot(_ position: UInt64) -> UnsafeMutableRawPointer {
         arena.base + (object + Self.slotsAt + Int(position % UInt64(capacity)) * Self.slotSize)
     }
@@ -73,6 +74,10 @@ struct MessageRing {
 
     var isClosed: Bool { closed.pointee.load(ordering: .acquiring) != 0 }
 
+    // The looks before the lock, of which who waits takes many.
+    private var looksFull: Bool { count >= capacity && !isClosed && !isLeftByDead }
+    private var looksEmpty: Bool { count == 0 && !isClosed && !isLeftByDead }
+
     /// Whether the next to take the lock has something to clear up.
     private var isLeftByDead: Bool { lock.word.pointee.load(ordering: .relaxed) & OwnerLock.ownerDied != 0 }
 
@@ -84,7 +89,7 @@ struct MessageRing {
     /// - Returns: false when there is no room.
     /// - Throws: ``QueueClosed``; ``SharedMemoryError`` where there is none for what the ring needs in order to own a block. Then nothing is taken over.
     func tryPut(_ message: Message) throws -> Bool {
-        if count >= capacity, !isClosed, !isLeftByDead { return false }
+        if looksFull { return false }
         return try getters.whileChanging {
             let isPut = try whileLocked {
                 if isClosed { throw QueueClosed.toPutters }
@@ -97,10 +102,10 @@ struct MessageRing {
                     if message.block != 0 { arena.give(message.block, to: keeper.identity) }
                 }
                 slot(position).storeBytes(of: message, as: Message.self)
-                put.pointee.store(position &+ 1, ordering: .releasing)
+                put.pointee.store(position &+ 1, ordering: .sequentiallyConsistent)
                 return true
             }
-            if isPut { getters.notify() }
+            if isPut { getters.notifyAfterOrderedChange() }
             return isPut
         }
     }
@@ -111,7 +116,7 @@ struct MessageRing {
     /// - Returns: nil when there is none.
     /// - Throws: ``QueueClosed`` when there is none, and none will come.
     func tryGet() throws -> Message? {
-        if count == 0, !isClosed, !isLeftByDead { return nil }
+        if looksEmpty { return nil }
         return try putters.whileChanging {
             let message: Message? = try whileLocked {
                 let position = taken.pointee.load(ordering: .relaxed)
@@ -121,14 +126,14 @@ struct MessageRing {
                 }
                 let message = slot(position).load(as: Message.self)
                 // From here on it is this thread's; should that die, ``repair`` frees what the ring still has of it.
-                taken.pointee.store(position &+ 1, ordering: .releasing)
+                taken.pointee.store(position &+ 1, ordering: .sequentiallyConsistent)
                 if message.block != 0 || message.handles > 0, let keeper = Keeper.of(block) {
                     if message.block != 0 { arena.adopt(message.block) }
                     keptObjects(keeper).handOver(message) { isNamed($0) }
                 }
                 return message
             }
-            if message != nil { putters.notify() }
+            if message != nil { putters.notifyAfterOrderedChange() }
             return message
         }
     }
@@ -144,10 +149,17 @@ struct MessageRing {
         }
     }
 
+    @inline(__always)
     private func whileLocked<R, E: Error>(_ body: () throws(E) -> R) throws(E) -> R {
         if lock.lock(in: arena) { repair() }
-        defer { lock.unlock() }
-        return try body()
+        do throws(E) {
+            let result = try body()
+            lock.unlock()
+            return result
+        } catch {
+            lock.unlock()
+            throw error
+        }
     }
 
     // MARK: What the ring keeps

@@ -4,12 +4,14 @@ import SystemLayer
 
 /// A value on its way into a connection.
 struct OutgoingMessage {
-    private let writer = ConnectionWriter()
+    private let writer: ConnectionWriter
     /// Keeps the shared objects in it alive until it is received; nil where there are none.
     private let hold: MessageHold?
 
     /// Encodes `value`.
-    init<T: Encodable>(_ value: T) throws {
+    /// - Parameter memories: where large ones are.
+    init<T: Encodable>(_ value: T, in memories: MessageMemories) throws {
+        writer = ConnectionWriter(memories)
         try encodeBinary(value, to: writer)
         try writer.finish()
         let handles = writer.retained.compactMap { ($0 as? any SharedHandleObject)?.handle }
@@ -25,7 +27,9 @@ struct OutgoingMessage {
             transfer = try writer.send(to: socket, hold: hold?.number)
         }
         switch transfer {
-        case .done: return true
+        case .done:
+            writer.noteSent()
+            return true
         case .wouldBlock: return false
         case .noReceiver: throw ConnectionError.endOfStream
         }

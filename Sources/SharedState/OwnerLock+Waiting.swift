@@ -93,7 +93,7 @@ extension OwnerLock {
                 if hasSlept { announcement.pointee.bitwiseOr(Self.announced, ordering: .relaxed) }
                 if take(current, token) { return taken(current, by: token, isOverdue) }
             }
-            if pause < Self.longestPause { pause *= 4 }
+            pause = min(4 * pause, Self.longestPause)
         } while now < end
         return nil
     }

@@ -4,7 +4,7 @@ import SystemLayer
 extension OwnerLock {
     /// As ``AsyncGate/whenFree(_:until:isolation:waitUntilFree:_:)``, of this lock.
     func whenFree<R>(
-        until deadline: Deadline, in arena: Arena, isolation: isolated (any Actor)?, _ attempt: (_ taken: () -> Void) throws -> R?
+        until deadline: Deadline, in arena: Arena, isolation: isolated (any Actor)?, _ attempt: () throws -> R?
     ) async throws -> R? {
         try await AsyncGate.whenFree(
             offset, until: deadline, isolation: isolation, waitUntilFree: { try waitUntilFree(until: deadline, in: arena, $0) }, attempt)
@@ -12,7 +12,7 @@ extension OwnerLock {
 
     /// The same, without a deadline.
     func whenFree<R>(
-        in arena: Arena, isolation: isolated (any Actor)?, _ attempt: (_ taken: () -> Void) throws -> R?
+        in arena: Arena, isolation: isolated (any Actor)?, _ attempt: () throws -> R?
     ) async throws -> R {
         while true { if let result = try await whenFree(until: .never, in: arena, isolation: isolation, attempt) { return result } }
     }
@@ -23,7 +23,7 @@ extension OwnerLock {
     /// It ends with the lock announced. So whoever takes it next wakes a sleeper when it lets go, as the one that this thread may have been woken in place of. Should
     /// nobody take it, because the task it is meant for is gone, the sleepers find the free lock when they look by themselves.
     /// - Throws: `CancellationError` once `cancellation` is.
-    func waitUntilFree(until deadline: Deadline, in arena: Arena, _ cancellation: WaitCancellation) throws {
+    func waitUntilFree(until deadline: Deadline = .never, in arena: Arena, _ cancellation: WaitCancellation) throws {
         _ = ThreadRecords.currentToken(in: arena)
         // If this thread dies, another is woken in its place.
         ThreadRecords.enter(offset)

@@ -9,58 +9,82 @@ extension SharedLock {
     public struct Async: Sendable {
         fileprivate let lock: SharedLock
 
-        /// As ``SharedLock/withLock(_:)``. When the task is cancelled before it has the lock, it throws a `CancellationError` at once.
-        public func withLock<R>(isolation: isolated (any Actor)? = #isolation, _ body: () throws -> R) async throws -> R {
-            while true {
-                if let result = try await attempt(until: .never, isolation: isolation, afterDeath: { throw $0 }, body) { return result }
-            }
-        }
-
-        /// As ``SharedLock/withLock(repair:_:)``. When the task is cancelled before it has the lock, it throws a `CancellationError` at once.
+        /// As ``SharedLock/withLock(_:fileID:line:)``. When the task is cancelled before it has the lock, it throws a `CancellationError` at once.
         public func withLock<R>(
-            isolation: isolated (any Actor)? = #isolation, repair: () throws -> Void, _ body: () throws -> R
+            isolation: isolated (any Actor)? = #isolation, _ body: () throws -> R, fileID: StaticString = #fileID, line: UInt = #line
         ) async throws -> R {
+            let site = CallSite(fileID, line)
             while true {
-                if let result = try await attempt(until: .never, isolation: isolation, afterDeath: { _ in try repair() }, body) {
+                if let result = try await attempt(until: .never, site, isolation: isolation, afterDeath: { throw $0 }, body) {
                     return result
                 }
             }
         }
 
-        /// As ``withLock(isolation:_:)``, if the lock is to be had within `timeout`. Who has it then keeps it as long as `body` takes.
-        /// - Returns: what `body` returns; nil when the lock was not to be had, and `body` was not called.
+        /// As ``SharedLock/withLock(repair:_:fileID:line:)``. When the task is cancelled before it has the lock, it throws a `CancellationError` at once.
         public func withLock<R>(
-            timeout: Duration, isolation: isolated (any Actor)? = #isolation, _ body: () throws -> R
-        ) async throws -> R? {
-            try await attempt(until: Deadline(after: timeout), isolation: isolation, afterDeath: { throw $0 }, body)
+            isolation: isolated (any Actor)? = #isolation, repair: () throws -> Void, _ body: () throws -> R,
+            fileID: StaticString = #fileID,
+            line: UInt = #line
+        ) async throws -> R {
+            let site = CallSite(fileID, line)
+            while true {
+                if let result = try await attempt(until: .never, site, isolation: isolation, afterDeath: { _ in try repair() }, body) {
+                    return result
+                }
+            }
         }
 
-        /// As ``withLock(isolation:repair:_:)``, if the lock is to be had within `timeout`.
+        /// As ``withLock(isolation:_:fileID:line:)``, if the lock is to be had within `timeout`. Who has it then keeps it as long as `body` takes.
+        /// - Returns: what `body` returns; nil when the lock was not to be had, and `body` was not called.
+        public func withLock<R>(
+            timeout: Duration, isolation: isolated (any Actor)? = #isolation, _ body: () throws -> R, fileID: StaticString = #fileID,
+            line: UInt = #line
+        ) async throws -> R? {
+            let (deadline, site) = (Deadline(after: timeout), CallSite(fileID, line))
+            return try await attempt(until: deadline, site, isolation: isolation, afterDeath: { throw $0 }, body)
+        }
+
+        /// As ``withLock(isolation:repair:_:fileID:line:)``, if the lock is to be had within `timeout`.
         /// - Returns: what `body` returns; nil when the lock was not to be had, and neither was called.
         public func withLock<R>(
-            timeout: Duration, isolation: isolated (any Actor)? = #isolation, repair: () throws -> Void, _ body: () throws -> R
+            timeout: Duration, isolation: isolated (any Actor)? = #isolation, repair: () throws -> Void, _ body: () throws -> R,
+            fileID: StaticString = #fileID, line: UInt = #line
         ) async throws -> R? {
-            try await attempt(until: Deadline(after: timeout), isolation: isolation, afterDeath: { _ in try repair() }, body)
+            let (deadline, site) = (Deadline(after: timeout), CallSite(fileID, line))
+            return try await attempt(until: deadline, site, isolation: isolation, afterDeath: { _ in try repair() }, body)
         }
 
         private func attempt<R>(
-            until deadline: Deadline, isolation: isolated (any Actor)?, afterDeath repair: (OwnerDied) throws -> Void,
+            until deadline: Deadline, _ site: CallSite, isolation: isolated (any Actor)?, afterDeath repair: (OwnerDied) throws -> Void,
             _ body: () throws -> R
         ) async throws -> R? {
-            try await AsyncGate.whenFree(
+            // For its profile: the wait of a task is from its first attempt to the one that succeeds, or to none.
+            var began: UInt64?
+            var isTaken = false
+            defer { if !isTaken, let began { lock.noteGivenUp(since: began) } }
+            return try await AsyncGate.whenFree(
                 lock.handle, until: deadline, isolation: isolation, waitUntilFree: { try lock.waitUntilFree(until: deadline, $0) }
-            ) { taken in try lock.withLockIfFree(taken, afterDeath: repair, body) }
+            ) {
+                let result = try lock.withLockIfFree(site, waitingSince: began) { death in
+                    isTaken = true
+                    try repair(death)
+                } _: {
+                    isTaken = true
+                    return try body()
+                }
+                if !isTaken, began == nil { began = lock.recorder?.now }
+                return result
+            }
         }
     }
 
-    /// - Parameter taken: called once the lock is held.
+    /// - Parameter began: since when it is waited for, on the profile's clock; nil: it is not.
     /// - Returns: nil when another holds it.
-    func withLockIfFree<R>(_ taken: () -> Void = {}, afterDeath repair: (OwnerDied) throws -> Void, _ body: () throws -> R) throws -> R? {
-        do {
-            guard try tryLock() else { return nil }
-            taken()
-        } catch let death as OwnerDied {
-            taken()
+    func withLockIfFree<R>(
+        _ site: CallSite, waitingSince began: UInt64? = nil, afterDeath repair: (OwnerDied) throws -> Void, _ body: () throws -> R
+    ) throws -> R? {
+        do { guard try tryLock(site, waitingSince: began) else { return nil } } catch let death as OwnerDied {
             do { try repair(death) } catch {
                 try unlock()
                 throw error
@@ -145,12 +169,10 @@ extension SharedRecursiveLock {
             until deadline: Deadline, isolation: isolated (any Actor)?, afterDeath repair: (OwnerDied) throws -> Void,
             _ body: () throws -> R
         ) async throws -> R? {
-            try await lock.owner.whenFree(until: deadline, in: lock.arena, isolation: isolation) { taken in
+            try await lock.owner.whenFree(until: deadline, in: lock.arena, isolation: isolation) {
                 do {
                     guard try lock.tryLock() else { return nil }
-                    taken()
                 } catch let death as OwnerDied {
-                    taken()
                     do { try repair(death) } catch {
                         try lock.unlock()
                         throw error

@@ -44,11 +44,24 @@ extension SharedLock {
         return attempt == .taken
     }
 
-    /// An attempt that did not wait.
-    func told(_ attempt: ProcessSharedMutex.Attempt, _ site: CallSite) throws -> Bool {
+    /// An attempt of a task.
+    /// - Parameter began: since when the task waits, on the profile's clock; nil: it does not.
+    func tryLock(_ site: CallSite, waitingSince began: UInt64?) throws -> Bool {
+        var wait: UInt64?
+        if let recorder, let began { wait = Self.length(from: began, to: recorder.now) }
+        if let adaptive { return try told(adaptive.tryLock(in: arena), site, wait: wait) }
+        guard let pthread else { return false }
+        return try own(pthread.mutex.tryLock(), pthread.owner, site, wait: wait)
+    }
+
+    /// Of a task, which does not wait any more.
+    func noteGivenUp(since began: UInt64) { if let recorder { recorder.noteGivenUp(after: Self.length(from: began, to: recorder.now)) } }
+
+    /// An attempt that did not block, of a caller that had waited for as long as `wait` says.
+    func told(_ attempt: ProcessSharedMutex.Attempt, _ site: CallSite, wait: UInt64? = nil) throws -> Bool {
         if let recorder, attempt != .notTaken {
             let token = ThreadRecords.currentToken(in: arena)
-            recorder.noteSlow(token, wait: nil, sleeps: 0, fromDead: attempt == .takenFromDead, site, sites, in: arena)
+            recorder.noteSlow(token, wait: wait, sleeps: wait == nil ? 0 : 1, fromDead: attempt == .takenFromDead, site, sites, in: arena)
         }
         return try told(attempt)
     }

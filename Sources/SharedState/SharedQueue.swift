@@ -22,6 +22,8 @@ import SystemLayer
 /// once from there. Pass a large array that several are to see as a `SharedArray`.
 public final class SharedQueue<T: Codable & Sendable>: Codable, Sendable, SharedObject, SharedHandleDecodable {
     let ring: MessageRing
+    /// Of a type whose values are a tag and eight bytes, as most numbers are: the tag. They go without a writer.
+    private let wordTag: UInt8?
 
     package var handle: UInt64 { UInt64(ring.block.offset) }
 
@@ -32,7 +34,10 @@ public final class SharedQueue<T: Codable & Sendable>: Codable, Sendable, Shared
     }
 
     /// Takes over one hold on the ring's object.
-    private init(retained ring: MessageRing) { self.ring = ring }
+    private init(retained ring: MessageRing) {
+        self.ring = ring
+        wordTag = LeafForm.of(T.self)?.wordTag
+    }
 
     deinit { HandleRegistry.release(ring.block) }
 
@@ -60,15 +65,31 @@ public final class SharedQueue<T: Codable & Sendable>: Codable, Sendable, Shared
     /// - Returns: whether the value was put.
     /// - Throws: as ``put(_:)``.
     public func tryPut(_ value: T) throws -> Bool {
+        if let message = messageOfWord(value) { return try ring.tryPut(message) }
         if ring.count >= ring.capacity, !ring.isClosed { return false }
         return try MessageWriter.withMessage(of: value, in: ring.arena) { message, _ in try ring.tryPut(message) }
     }
 
     private func put(_ value: T, until deadline: Deadline) throws -> Bool {
+        if let message = messageOfWord(value) { return try put(message, until: deadline) }
         if ring.isClosed { throw QueueClosed.toPutters }
-        return try MessageWriter.withMessage(of: value, in: ring.arena) { message, _ in
-            try ring.putters.wait(until: deadline) { try ring.tryPut(message) ? true : nil } ?? false
-        }
+        return try MessageWriter.withMessage(of: value, in: ring.arena) { message, _ in try put(message, until: deadline) }
+    }
+
+    @inline(__always)
+    private func put(_ message: Message, until deadline: Deadline) throws -> Bool {
+        try ring.tryPut(message) || putSlowly(message, until: deadline)
+    }
+
+    @inline(never)
+    private func putSlowly(_ message: Message, until deadline: Deadline) throws -> Bool {
+        try ring.putters.wait(until: deadline) { try ring.tryPut(message) ? true : nil } ?? false
+    }
+
+    @inline(__always)
+    private func messageOfWord(_ value: T) -> Message? {
+        guard let wordTag else { return nil }
+        return Message(word: unsafeBitCast(value, to: UInt64.self), tag: wordTag)
     }
 
     func putAsynchronously(_ value: T, until deadline: Deadline) async throws -> Bool {
@@ -83,7 +104,13 @@ public final class SharedQueue<T: Codable & Sendable>: Codable, Sendable, Shared
     /// - Throws: ``QueueClosed`` when the queue is closed and empty, also while this waits; what `init(from:)` throws, and a `DecodingError` for a value
     ///   that is no `T` here. Such a value is gone, and others are not concerned.
     public func get() throws -> T {
-        while true { if let value = try get(until: .never) { return value } }
+        try decode(ring.tryGet() ?? waitForMessage())
+    }
+
+    // Not in `get`, which would be told what an optional T is, though it has none: that costs as much as the rest of it.
+    @inline(never)
+    private func waitForMessage() throws -> Message {
+        while true { if let message = try getSlowly(until: .never) { return message } }
     }
 
     /// As ``get()``, waiting at most `timeout`.
@@ -96,14 +123,27 @@ public final class SharedQueue<T: Codable & Sendable>: Codable, Sendable, Shared
     public func tryGet() throws -> T? { try ring.tryGet().map(decode) }
 
     private func get(until deadline: Deadline) throws -> T? {
-        try ring.getters.wait(until: deadline) { try ring.tryGet() }.map(decode)
+        guard let message = try ring.tryGet() ?? getSlowly(until: deadline) else { return nil }
+        return try decode(message)
+    }
+
+    @inline(never)
+    private func getSlowly(until deadline: Deadline) throws -> Message? {
+        try ring.getters.wait(until: deadline) { try ring.tryGet() }
     }
 
     func getAsynchronously(until deadline: Deadline) async throws -> T? {
         try await ring.getters.waitAsynchronously(until: deadline) { [self] in try ring.tryGet() }.map(decode)
     }
 
+    @inline(__always)
     private func decode(_ message: Message) throws -> T {
+        if let wordTag, let word = message.word(tag: wordTag) { return unsafeBitCast(word, to: T.self) }
+        return try decodeSlowly(message)
+    }
+
+    @inline(never)
+    private func decodeSlowly(_ message: Message) throws -> T {
         defer { message.release(in: ring.arena) }
         return try message.withReader(in: ring.arena) { try decodeBinary(T.self, from: &$0) }
     }

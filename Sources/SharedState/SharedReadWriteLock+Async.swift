@@ -98,10 +98,9 @@ extension SharedReadWriteLock {
             return try await AsyncGate.whenFree(lock.handle, until: deadline, isolation: isolation) { [lock] cancellation in
                 given.isAfterDeath = try lock.beginWriting(until: deadline, cancellation)
                 if given.isAfterDeath != nil { lock.giveToProcess() }
-            } _: { taken in
+            } _: {
                 guard let isAfterDeath = try given.take().map({ lock.takeFromProcess(afterDeath: $0) }) ?? lock.beginWriting(until: .past)
                 else { return nil }
-                taken()
                 return try turn(isAfterDeath)
             }
         }

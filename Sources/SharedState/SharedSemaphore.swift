@@ -1,6 +1,6 @@
 public import BinaryCoding
 import Glibc
-import Synchronization
+public import Synchronization
 import SystemLayer
 
 /// A number of permits that threads of any processes of a family take and give back.
@@ -12,19 +12,26 @@ import SystemLayer
 /// let places = try SharedSemaphore(4)
 /// try places.withPermit { … }      // in four processes at once, at most
 /// ```
-public final class SharedSemaphore: Codable, Sendable, SharedObject, SharedHandleDecodable {
+public final class SharedSemaphore: Codable, @unchecked Sendable, SharedObject, SharedHandleDecodable {
+    // Unchecked: the words are only used atomically.
     // The object: the number of permits, and a bit that asks newcomers to let others go first; at 8 the bound; from 64 on who waits.
     private static let boundAt = 8
     private static let queueAt = 64
 
     /// Somebody has waited long, and been notified in vain. It is advice: that it is set or cleared wrongly costs somebody a nap.
-    private static let isUrgent: UInt64 = 1 << 63
+    @inlinable static var isUrgent: UInt64 { 1 << 63 }
     /// From when on it is long, in ns; and for how long a newcomer steps back, which is what a wake-up may take.
     private static let patience: UInt64 = 1_000_000
     private static let nap = 50_000
 
     private let block: ObjectBlock
     let queue: WaitQueue
+    // What the calls that find nobody in their way need, which are inlined into the caller's code.
+    @usableFromInline let permits: UnsafeMutablePointer<Atomic<UInt64>>
+    @usableFromInline let bound: UInt64
+    @usableFromInline let arena: Arena
+    @usableFromInline let waiting: UnsafeMutablePointer<Atomic<UInt64>>
+    @usableFromInline let listing: UInt64
 
     package var handle: UInt64 { UInt64(block.offset) }
 
@@ -39,21 +46,23 @@ public final class SharedSemaphore: Codable, Sendable, SharedObject, SharedHandl
         }
         let block = try ObjectBlock.make(
             .semaphore, elementSize: 0, count: 1, size: Self.queueAt + WaitQueue.size, in: try Arena.current())
-        self.init(retained: block)
         block.payloadWord(Self.boundAt).pointee.store(UInt64(bound ?? .max), ordering: .relaxed)
+        self.init(retained: block)
         permits.pointee.store(UInt64(value), ordering: .releasing)
     }
 
     /// Takes over one hold on `block`.
     private init(retained block: ObjectBlock) {
         self.block = block
-        queue = WaitQueue(at: block.offset + ObjectBlock.payload + Self.queueAt, in: block.arena)
+        arena = block.arena
+        queue = WaitQueue(at: block.offset + ObjectBlock.payload + Self.queueAt, in: arena)
+        permits = block.payloadWord(0)
+        bound = block.payloadWord(Self.boundAt).pointee.load(ordering: .relaxed)
+        waiting = queue.summary
+        listing = queue.listing(.notifier)
     }
 
     deinit { HandleRegistry.release(block) }
-
-    private var permits: ObjectWord { block.payloadWord(0) }
-    private var bound: UInt64 { block.payloadWord(Self.boundAt).pointee.load(ordering: .relaxed) }
 
     /// How many permits can be taken now. It may have changed before the caller looks at it.
     public var value: Int { Int(permits.pointee.load(ordering: .acquiring) & ~Self.isUrgent) }
@@ -61,7 +70,11 @@ public final class SharedSemaphore: Codable, Sendable, SharedObject, SharedHandl
     // MARK: Taking
 
     /// Takes a permit. Blocks while there is none. One compare-and-swap when there is.
-    public func acquire() throws { _ = try acquire(until: .never) }
+    @inlinable @inline(__always)
+    public func acquire() throws { if !takeAtOnce() { try acquireSlowly() } }
+
+    @inline(never) @usableFromInline
+    func acquireSlowly() throws { _ = try acquire(until: .never) }
 
     /// Takes a permit, waiting at most `timeout`.
     /// - Returns: whether one was taken.
@@ -71,11 +84,21 @@ public final class SharedSemaphore: Codable, Sendable, SharedObject, SharedHandl
     /// - Returns: whether one was taken.
     public func tryAcquire() throws -> Bool { take() != nil }
 
+    /// One attempt, where nobody has asked newcomers to let others go first.
+    @inlinable @inline(__always)
+    func takeAtOnce() -> Bool {
+        let current = permits.pointee.load(ordering: .relaxed)
+        return Int64(bitPattern: current) > 0
+            && permits.pointee.compareExchange(expected: current, desired: current &- 1, ordering: .acquiringAndReleasing).exchanged
+    }
+
     private func acquire(until deadline: Deadline) throws -> Bool {
         if permits.pointee.load(ordering: .relaxed) & Self.isUrgent != 0, !deadline.hasPassed { letOthersGoFirst() }
+        if take() != nil { return true }
         var began: UInt64 = 0
         return try queue.wait(until: deadline) {
             if take() != nil { return () }
+            // Some ten nanoseconds, beside pauses that are longer.
             let now = monotonicNow()
             if began == 0 { began = now }
             if now - began > Self.patience { permits.pointee.bitwiseOr(Self.isUrgent, ordering: .relaxed) }
@@ -106,7 +129,29 @@ public final class SharedSemaphore: Codable, Sendable, SharedObject, SharedHandl
 
     /// Gives back a permit, and wakes the thread that has waited longest. Does not block.
     /// - Throws: ``SharedMemoryError`` when that would be more than the bound; then nothing happens.
-    public func release() throws { try release(1) }
+    @inlinable @inline(__always)
+    public func release() throws {
+        _ = ThreadRecords.currentToken(in: arena)
+        // Should the thread die before it has notified, everybody is notified in its place.
+        ThreadRecords.enter(listing)
+        let current = permits.pointee.load(ordering: .relaxed)
+        guard current & ~Self.isUrgent < bound,
+            permits.pointee.compareExchange(expected: current, desired: current &+ 1, ordering: .sequentiallyConsistent).exchanged
+        else { return try releaseContended() }
+        // As `WaitQueue.notifyAfterOrderedChange` does.
+        if waiting.pointee.load(ordering: .sequentiallyConsistent) & 0xffff_ffff != 0 { notifyOne() }
+        ThreadRecords.leave(listing)
+    }
+
+    @inline(never) @usableFromInline
+    func notifyOne() { queue.notifyWaiting(1) }
+
+    /// The same again, from the listing on, for who was overtaken, or has nothing to give back.
+    @inline(never) @usableFromInline
+    func releaseContended() throws {
+        ThreadRecords.leave(listing)
+        try release(1)
+    }
 
     /// Gives back `count` permits, and wakes as many threads. Does not block.
     /// - Throws: ``SharedMemoryError`` when that would be more than the bound, or `count` is negative; then nothing happens.
@@ -118,11 +163,11 @@ public final class SharedSemaphore: Codable, Sendable, SharedObject, SharedHandl
                 // Neither is above Int.max.
                 guard current & ~Self.isUrgent + added <= bound else { throw exceeded(current & ~Self.isUrgent, count) }
                 let (exchanged, original) = permits.pointee.weakCompareExchange(
-                    expected: current, desired: current + added, ordering: .acquiringAndReleasing)
+                    expected: current, desired: current + added, ordering: .sequentiallyConsistent)
                 if exchanged { break }
                 current = original
             }
-            queue.notify(count)
+            queue.notifyAfterOrderedChange(count)
         }
     }
 

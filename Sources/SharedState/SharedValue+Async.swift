@@ -26,10 +26,9 @@ extension SharedValue {
         private func attempt<R>(
             until deadline: Deadline, isolation: isolated (any Actor)?, _ body: (inout T) throws -> R
         ) async throws -> R? {
-            try await shared.lockWord.whenFree(until: deadline, in: shared.arena, isolation: isolation) { taken in
+            try await shared.lockWord.whenFree(until: deadline, in: shared.arena, isolation: isolation) {
                 // An update is all or nothing, so it does not matter whether the last owner has died.
                 if shared.lockWord.tryLock(in: shared.arena) == .notTaken { return nil }
-                taken()
                 defer { shared.lockWord.unlock() }
                 return try shared.changing(body)
             }
@@ -94,10 +93,9 @@ extension SharedArray {
             until deadline: Deadline, isolation: isolated (any Actor)?, repair: (inout MutableSpan<T>) throws -> Void,
             _ body: (inout MutableSpan<T>) throws -> R
         ) async throws -> R? {
-            try await shared.lockWord.whenFree(until: deadline, in: shared.arena, isolation: isolation) { taken in
+            try await shared.lockWord.whenFree(until: deadline, in: shared.arena, isolation: isolation) {
                 let attempt = shared.lockWord.tryLock(in: shared.arena)
                 if attempt == .notTaken { return nil }
-                taken()
                 defer { shared.lockWord.unlock() }
                 return try shared.changing(after: attempt, repair: repair, body)
             }

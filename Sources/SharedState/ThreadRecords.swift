@@ -7,12 +7,13 @@ import SystemLayer
 /// So it is with whatever else a thread may leave half done: see ``Listed``.
 @usableFromInline
 package enum ThreadRecords {
-    // A record: word 0: bits 0–3 phase (0 free, 1 live), 4–31 the process, 32–48 generation; then the number of locks listed; then their words' offsets,
-    // multiples of 8, whose low bits say what it is that is listed.
+    // A record: word 0: bits 0–3 phase (0 free, 1 live, 2 a further record of a thread), 4–31 the process, 32–48 generation, 49–61 which record has what finds
+    // no place in this one, + 1; then the number of locks listed, or, in a further record, the thread's token; then their words' offsets, multiples of 8,
+    // whose low bits say what it is that is listed.
     // Computed: the code that inlines them is in other modules, for which a stored constant is memory.
     @inlinable static var depth: Int { 8 }
     @inlinable static var locks: Int { 16 }
-    /// Deeper nesting is not listed: a waiter then finds out by itself that the owner is gone.
+    /// What a record has places for. What is listed beyond that is in further records.
     @inlinable static var listed: Int { 6 }
 
     /// Bits of a token: 13 for the record, 17 for its generation.
@@ -48,7 +49,7 @@ package enum ThreadRecords {
         }
     }
 
-    private static func record(_ index: Int) -> Int { ArenaLayout.threadTable + index * ArenaLayout.threadRecordSize }
+    static func record(_ index: Int) -> Int { ArenaLayout.threadTable + index * ArenaLayout.threadRecordSize }
 
     /// The calling thread's token; its first lock makes it a record.
     @inlinable @inline(__always)
@@ -71,24 +72,33 @@ package enum ThreadRecords {
 
     /// Takes a record for the calling process, as long as it lives, or until whoever it is for ends it.
     static func claim(in arena: Arena) -> (token: UInt32, index: Int) {
-        let process = UInt64(CurrentProcess.identity(in: arena).bits)
-        for index in 0..<ArenaLayout.threadCapacity {
-            let state = arena.word(record(index))
-            let current = state.pointee.load(ordering: .relaxed)
-            guard current & 15 == 0 else { continue }
-            let generation = (current >> 32 &+ 1) & 0x1ffff
-            guard
-                state.pointee.compareExchange(
-                    expected: current, desired: 1 | process << 4 | generation << 32, ordering: .acquiringAndReleasing
-                ).exchanged
-            else { continue }
-            let token = UInt32(index + 1) & 0x1fff | UInt32(generation) << 13
+        if let (index, state) = claim(as: 1, in: arena) {
+            let token = Self.token(of: index, state)
             arena.word(record(index) + depth).pointee.store(0, ordering: .releasing)
             return (token, index)
         }
         preconditionFailure(
             "\(ArenaLayout.threadCapacity) threads of this family of processes hold or have held shared locks: end some before starting more"
         )
+    }
+
+    /// A free record, in this process's name; nil when there is none.
+    static func claim(as phase: UInt64, in arena: Arena) -> (index: Int, state: UInt64)? {
+        let process = UInt64(CurrentProcess.identity(in: arena).bits)
+        for index in 0..<ArenaLayout.threadCapacity {
+            let state = arena.word(record(index))
+            let current = state.pointee.load(ordering: .relaxed)
+            guard current & 15 == 0 else { continue }
+            let claimed = phase | process << 4 | ((current >> 32 &+ 1) & 0x1ffff) << 32
+            if state.pointee.compareExchange(expected: current, desired: claimed, ordering: .acquiringAndReleasing).exchanged {
+                return (index, claimed)
+            }
+        }
+        return nil
+    }
+
+    private static func token(of index: Int, _ state: UInt64) -> UInt32 {
+        UInt32(index + 1) & 0x1fff | (UInt32(truncatingIfNeeded: state >> 32) & 0x1ffff) << 13
     }
 
     /// Lists a lock as held or about to be.
@@ -100,6 +110,8 @@ package enum ThreadRecords {
         if n < listed {
             let entries = (record + locks).assumingMemoryBound(to: Atomic<UInt64>.self)
             (entries + Int(truncatingIfNeeded: n)).pointee.store(lock, ordering: .relaxed)
+        } else {
+            enterFurther(lock)
         }
         count.pointee.store(n &+ 1, ordering: .releasing)
     }
@@ -132,9 +144,14 @@ package enum ThreadRecords {
     @usableFromInline @inline(never)
     static func strikeOut(_ lock: UInt64, of n: Int, _ entries: UnsafeMutablePointer<Atomic<UInt64>>) {
         let places = 0..<min(n, listed)
-        // As many places are empty as locks are not listed: if this one is not, the last takes the place that is.
+        // As many places are empty as locks are listed elsewhere: if this one is, the last takes the place that is empty.
         func place(of lock: UInt64) -> Int? { places.first { entries[$0].load(ordering: .relaxed) == lock } }
-        guard let found = place(of: lock) ?? place(of: 0) else { return }
+        var found = place(of: lock)
+        if found == nil {
+            strikeOutFurther(lock)
+            found = place(of: 0)
+        }
+        guard let found else { return }
         entries[found].store(n > listed ? 0 : entries[n - 1].load(ordering: .relaxed), ordering: .relaxed)
     }
 
@@ -152,25 +169,37 @@ package enum ThreadRecords {
             let current = arena.word(record(index)).pointee.load(ordering: .acquiring)
             // Records are handed out from the lowest on: the first that was never used ends the table.
             if current == 0 { break }
-            if current & 15 == 1, UInt32(truncatingIfNeeded: current >> 4) & 0xfff_ffff == process { end(index, current, in: arena) }
+            guard current & 15 != 0, UInt32(truncatingIfNeeded: current >> 4) & 0xfff_ffff == process else { continue }
+            if current & 15 == 1 { end(index, current, in: arena) } else { endFurther(index, current, in: arena) }
         }
     }
 
     private static func threadEnded(_ record: UnsafeMutableRawPointer) {
         guard let arena = try? Arena.current() else { return }
         let index = (record - arena.base - ArenaLayout.threadTable) / ArenaLayout.threadRecordSize
+        // If the process dies meanwhile, those that are left are found by its name. One that is free no longer says which comes next.
+        for (further, state) in Array(furtherRecords(of: index, in: arena)) { endFurther(further, state, in: arena) }
         end(index, arena.word(ThreadRecords.record(index)).pointee.load(ordering: .acquiring), in: arena)
     }
 
     private static func end(_ index: Int, _ state: UInt64, in arena: Arena) {
-        let token = UInt32(index + 1) & 0x1fff | UInt32(truncatingIfNeeded: state >> 32) << 13
         let count = min(Int(arena.word(record(index) + depth).pointee.load(ordering: .acquiring)), listed)
+        settle(count, of: index, token(of: index, state), in: arena)
+        free(index, state, in: arena)
+    }
+
+    /// Settles what stands in the first `count` places of a record.
+    static func settle(_ count: Int, of index: Int, _ token: UInt32, in arena: Arena) {
         for i in 0..<count {
             Listed.settle(arena.word(record(index) + locks + i * 8).pointee.load(ordering: .relaxed), of: token, in: arena)
         }
+    }
+
+    static func free(_ index: Int, _ state: UInt64, in arena: Arena) {
         // Else the next to have the record, if it dies before it has cleared the list, would be settled where others' memory is by then.
         arena.word(record(index) + depth).pointee.store(0, ordering: .releasing)
-        arena.word(record(index)).pointee.store(state & ~15, ordering: .releasing)
+        // The generation stays.
+        arena.word(record(index)).pointee.store(state & 0x1_ffff_ffff_fff0, ordering: .releasing)
     }
 
     /// In a forked child: its one thread is another than its parent's, which it was copied from.

@@ -13,16 +13,57 @@ extension WaitQueue {
         if cancellation?.isCancelled == true { throw CancellationError() }
         if let result = try attempt() { return result }
         if deadline.hasPassed { return nil }
-        guard let waiter = enter() else { return try poll(until: deadline, cancellation, attempt) }
-        return try wait(as: waiter, until: deadline, cancellation: cancellation, attempt)
+        // Not past others that wait already. Who spins before it enters costs the notifier nothing, and nobody's turn.
+        let othersWait = !isEmpty
+        if !othersWait, let result = try spin(until: deadline, cancellation, attempt) { return result }
+        if let waiter = enter() { return try wait(as: waiter, until: deadline, cancellation: cancellation, spinning: othersWait, attempt) }
+        let found = try poll(until: deadline, cancellation) { try attempt().map(Found.result) ?? enter().map(Found.place) }
+        switch found {
+        case .result(let result): return result
+        case .place(let waiter): return try wait(as: waiter, until: deadline, cancellation: cancellation, attempt)
+        case nil: return nil
+        }
+    }
+
+    /// Makes attempts for a while, unless somebody needs the processor.
+    private func spin<R>(until deadline: Deadline, _ cancellation: WaitCancellation?, _ attempt: () throws -> R?) throws -> R? {
+        let advice = spinAdvice
+        guard advice.maySpin else { return nil }
+        var now = monotonicNow()
+        let end = min(now + SpinAdvice.length, deadline.instant)
+        var pause = SpinAdvice.firstPause
+        while now < end, cancellation?.isCancelled != true {
+            // Growing, because every attempt takes the state's cache line from who is about to change it.
+            let next = now + pause
+            repeat {
+                spinPause()
+                now = monotonicNow()
+            } while now < next
+            pause *= 2
+            if let result = try attempt() {
+                advice.note(paid: true)
+                return result
+            }
+        }
+        advice.note(paid: false)
+        return nil
+    }
+
+    /// What one finds in time for whom there was no room in the queue.
+    private enum Found<R> {
+        case result(R)
+        case place(Waiter)
     }
 
     /// Waits where the calling thread has entered.
+    /// - Parameter spinning: whether it may spin before it sleeps for the first time.
     func wait<R>(
-        as waiter: Waiter, until deadline: Deadline, cancellation: WaitCancellation? = nil, _ attempt: () throws -> R?
+        as waiter: Waiter, until deadline: Deadline, cancellation: WaitCancellation? = nil, spinning: Bool = true,
+        _ attempt: () throws -> R?
     ) throws -> R? {
         cancellation?.watch(waiter.place)
         var isUsed = false
+        var maySpin = spinning
         defer {
             cancellation?.unwatch()
             waiter.leave(passingOn: !isUsed)
@@ -32,8 +73,9 @@ extension WaitQueue {
             if cancellation?.isCancelled == true { throw CancellationError() }
             // A notification that comes meanwhile may be of another change than the one that lets this succeed: it is passed on.
             if let result = try attempt() { return result }
-            switch waiter.sleep(until: deadline) {
+            switch waiter.sleep(until: deadline, spinning: maySpin) {
             case .notified:
+                maySpin = true
                 if let result = try attempt() {
                     isUsed = true
                     return result
@@ -46,14 +88,16 @@ extension WaitQueue {
         }
     }
 
-    /// Waits where there is no room in the queue.
+    /// Waits where there is no room in the queue, by looking again and again: less and less often, as hundreds that wait long would keep a processor busy.
     func poll<R>(until deadline: Deadline, _ cancellation: WaitCancellation?, _ attempt: () throws -> R?) throws -> R? {
+        var pause: Int64 = 1_000_000
         while true {
-            let nap = deadline.isNever ? 1_000_000 : min(1_000_000, deadline.remaining)
+            let nap = deadline.isNever ? pause : min(pause, deadline.remaining)
             if nap > 0 {
                 var time = timespec(tv_sec: 0, tv_nsec: Int(nap))
                 nanosleep(&time, nil)
             }
+            pause = min(2 * pause, 32_000_000)
             if cancellation?.isCancelled == true { throw CancellationError() }
             if let result = try attempt() { return result }
             if deadline.hasPassed { return nil }
@@ -68,15 +112,12 @@ struct Waiter {
 
     enum Outcome { case notified, cancelled, timedOut }
 
-    /// How long to keep the processor, in ns: half of what a sleep and a wake-up cost.
-    private static let spinning: UInt64 = 20_000
-    private static let processors = sysconf(Int32(_SC_NPROCESSORS_ONLN))
-
     /// Sleeps until the entry is notified or cancelled, or `deadline` has passed.
-    func sleep(until deadline: Deadline) -> Outcome {
+    /// - Parameter spinning: whether it may keep the processor for a while before.
+    func sleep(until deadline: Deadline, spinning: Bool = true) -> Outcome {
         var entry = place.load()
         if entry.phase == .awake {
-            entry = spin(until: deadline)
+            if spinning { entry = spin(until: deadline) }
             if entry.phase == .awake {
                 // Fails when somebody ends the wait just now.
                 _ = place.replace(entry, by: entry.changed(to: .asleep))
@@ -95,15 +136,20 @@ struct Waiter {
 
     /// Looks for a while, unless somebody needs the processor.
     private func spin(until deadline: Deadline) -> WaitEntry {
-        guard RunnableProcesses.count(in: queue.arena) <= Self.processors, Self.processors > 1 else { return place.load() }
-        let end = min(monotonicNow() + Self.spinning, deadline.instant)
+        let advice = queue.spinAdvice
+        guard advice.maySpin else { return place.load() }
+        let end = min(monotonicNow() + SpinAdvice.length, deadline.instant)
         repeat {
             for _ in 0..<16 {
                 let entry = place.load()
-                if entry.phase != .awake { return entry }
+                if entry.phase != .awake {
+                    advice.note(paid: true)
+                    return entry
+                }
                 spinPause()
             }
         } while monotonicNow() < end
+        advice.note(paid: false)
         return place.load()
     }
 

@@ -9,7 +9,8 @@ import SystemLayer
 /// What is waited for is the user's: `wait` takes an `attempt` at it. Whoever makes an attempt of others succeed does so, and notifies, in
 /// ``whileChanging(_:)``. Spurious notifications happen (after a death, or when a thread gives up): an attempt may fail, and the wait goes on.
 struct WaitQueue {
-    // 0: the summary: bits 0–31: how many entries, from the first on, may be in use; 32–63: the next ticket. Then, from 64 on, the entries.
+    // 0: the summary: bits 0–31: how many entries, from the first on, may be in use; 32–63: the next ticket. 8: how many waits in a row it did not pay to spin in. Then,
+    // from 64 on, the entries.
     /// How many threads can wait. One more looks every millisecond.
     static let capacity = 504
     static let entries = 64
@@ -25,7 +26,11 @@ struct WaitQueue {
         self.arena = arena
     }
 
-    private var summary: UnsafeMutablePointer<Atomic<UInt64>> { arena.word(offset) }
+    var summary: UnsafeMutablePointer<Atomic<UInt64>> { arena.word(offset) }
+    /// See ``SpinAdvice``.
+    var spinAdvice: SpinAdvice { SpinAdvice(word: arena.word(offset + 8), arena: arena) }
+    /// Whether nobody is known to wait. Who enters from now on is not seen.
+    var isEmpty: Bool { summary.pointee.load(ordering: .relaxed) & 0xffff_ffff == 0 }
     private func place(_ index: Int) -> WaitEntryPlace { WaitEntryPlace(offset + Self.entries + index * 8, in: arena) }
 
     // MARK: Entering
@@ -68,8 +73,15 @@ struct WaitQueue {
     func whileChanging<R, E: Error>(_ change: () throws(E) -> R) throws(E) -> R {
         _ = ThreadRecords.currentToken(in: arena)
         ThreadRecords.enter(listing(.notifier))
-        defer { ThreadRecords.leave(listing(.notifier)) }
-        return try change()
+        // A `defer` would be a function of its own.
+        do throws(E) {
+            let result = try change()
+            ThreadRecords.leave(listing(.notifier))
+            return result
+        } catch {
+            ThreadRecords.leave(listing(.notifier))
+            throw error
+        }
     }
 
     /// Whether somebody may wait. To be asked after a change: by one that others see at once, or who waits asks for the heavy fence, once it has entered.
@@ -81,6 +93,18 @@ struct WaitQueue {
     func notify(_ count: Int = 1) {
         // The waiter enters, then looks at the state; so one of the two sees the other.
         atomicMemoryFence(ordering: .sequentiallyConsistent)
+        notifyWaiting(count)
+    }
+
+    /// As ``notify(_:)``, where the change was one sequentially consistent operation: so is the look, and no fence is needed. (The fence of who has entered, before its look
+    /// at the state, is in the same order: if it has not seen the change, the change comes after it, and after its entry.)
+    @inline(__always)
+    func notifyAfterOrderedChange(_ count: Int = 1) {
+        if summary.pointee.load(ordering: .sequentiallyConsistent) & 0xffff_ffff != 0 { notifyWaiting(count) }
+    }
+
+    @inline(never)
+    func notifyWaiting(_ count: Int) {
         var left = count
         while left > 0, let (place, entry) = longestWaiting() {
             guard ThreadRecords.isLive(entry.token, in: arena) else {
@@ -133,7 +157,7 @@ struct WaitQueue {
     // MARK: After a death
 
     /// What stands in a thread's record while it waits, or changes what is waited for.
-    private func listing(_ kind: ThreadRecords.Listed) -> UInt64 { UInt64(offset) | kind.rawValue }
+    func listing(_ kind: ThreadRecords.Listed) -> UInt64 { UInt64(offset) | kind.rawValue }
 
     /// Strikes the calling thread's entry out of its record.
     func strikeOut() { ThreadRecords.leave(listing(.waiter)) }

@@ -17,7 +17,7 @@ extension WaitQueue {
         /// - Returns: nil when another holds the lock; and within, when the attempt has come to nothing.
         @Sendable func attemptUnderLock() throws -> R?? {
             guard let lock else { return .some(try attempt()) }
-            return try lock.withLockIfFree(afterDeath: { throw $0 }, attempt)
+            return try lock.withLockIfFree(CallSite(#fileID, #line), afterDeath: { throw $0 }, attempt)
         }
         try Task.checkCancellation()
         if case .some(.some(let result)) = try attemptUnderLock() { return result }
@@ -30,10 +30,11 @@ extension WaitQueue {
                         guard let outcome = try attemptUnderLock() else { return .notMade }
                         guard let result = outcome else { return .failure }
                         continuation.resume(returning: result)
+                        return .success
                     } catch {
                         continuation.resume(throwing: error)
+                        return .error
                     }
-                    return .over
                 }
                 WaitingLine.append(task, to: self, under: lock, attempt) { error in
                     if let error { continuation.resume(throwing: error) } else { continuation.resume(returning: nil) }
@@ -57,9 +58,11 @@ final class WaitingTask: @unchecked Sendable {
 
     /// How an attempt has come out.
     fileprivate enum Outcome {
-        case over, failure
+        case success, failure, error
         /// Another holds the line's lock.
         case notMade
+
+        var endsWait: Bool { self == .success || self == .error }
     }
 
     fileprivate let deadline: Deadline
@@ -176,9 +179,13 @@ final class WaitingLine: @unchecked Sendable {
         // Their attempts keep the object, until the thread has left its queue.
         var current: [WaitingTask] = []
         var isNotified = false
+        var isUsed = false
         while takeTasks(&current) {
+            let outcomes = attempt(current)
+            // Whoever looks after a notification and finds nothing has used it, too.
+            isUsed = isUsed || outcomes.contains { $0 == .success || $0 == .failure }
             // The entry stays as it is until the attempts have been made.
-            if !attempt(current) {
+            if outcomes.contains(.notMade) {
                 awaitSharedLock()
                 continue
             }
@@ -187,11 +194,14 @@ final class WaitingLine: @unchecked Sendable {
                 continue
             }
             if isNotified {
+                // They were cancelled, or told of a death: another process may have use for it.
+                if !isUsed { queue.notify() }
                 // Only now: should the process die before, another is notified in its place.
                 isNotified = false
                 waiter.waitAgain()
                 continue
             }
+            isUsed = false
             switch waiter.sleep(until: Self.lock.withLock { nextDeadline }) {
             case .notified: isNotified = true
             // Not by a store: it may be notified only of what comes after.
@@ -235,10 +245,10 @@ final class WaitingLine: @unchecked Sendable {
         return false
     }
 
-    /// - Returns: false when those that are left have to wait until the shared lock is free.
-    private func attempt(_ current: [WaitingTask]) -> Bool {
-        var isMade = true
-        for task in current where isMade || task.deadline.hasPassed {
+    /// Has those tasks make an attempt that wait, up to the first that finds the shared lock held, after which only those do that have no more time.
+    private func attempt(_ current: [WaitingTask]) -> Set<WaitingTask.Outcome> {
+        var outcomes: Set<WaitingTask.Outcome> = []
+        for task in current where !outcomes.contains(.notMade) || task.deadline.hasPassed {
             let isWaiting = Self.lock.withLock {
                 guard task.state == .waiting else { return false }
                 task.state = .attempting
@@ -248,17 +258,17 @@ final class WaitingLine: @unchecked Sendable {
             // It comes after the look at the clock, as the last attempt has to.
             let isLast = task.deadline.hasPassed
             let outcome = task.attempt()
-            if outcome == .notMade { isMade = false }
+            outcomes.insert(outcome)
             let error: (any Error)?? = Self.lock.withLock {
-                if outcome != .over, !task.isCancelled, !isLast {
+                if !outcome.endsWait, !task.isCancelled, !isLast {
                     task.state = .waiting
                     return nil
                 }
                 end(task)
-                return outcome == .over ? nil : .some(task.isCancelled ? CancellationError() : nil)
+                return outcome.endsWait ? nil : .some(task.isCancelled ? CancellationError() : nil)
             }
             if let error { task.end(error) }
         }
-        return isMade
+        return outcomes
     }
 }

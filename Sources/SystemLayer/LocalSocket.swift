@@ -91,6 +91,9 @@ package enum LocalSocket {
         return try check(result, "looking at a socket") & 1 != 0
     }
 
+    /// Closes a descriptor that was received.
+    package static func close(_ number: Int32) { _ = Glibc.close(number) }
+
     package enum Direction: Sendable { case reading, writing }
 
     /// Waits until the socket is ready, or `bell` (-1: none) rings, or `deadline`. May return early for no reason.

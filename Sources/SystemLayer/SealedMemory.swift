@@ -5,8 +5,9 @@ import Glibc
 ///
 /// Its owner unmaps and closes it by dropping it.
 package final class SealedMemory: @unchecked Sendable {
-    // Unchecked: the address and size change only in `resize`, before the memory is anybody else's.
-    package let number: Int32
+    // Unchecked: what changes does so in `resize` and `closeDescriptor` alone, before the memory is anybody else's.
+    /// -1 once it is closed.
+    package private(set) var number: Int32
     package private(set) var bytes: UnsafeMutableRawBufferPointer
     private let label: String
 
@@ -57,10 +58,16 @@ package final class SealedMemory: @unchecked Sendable {
         try check(mp_sealed_fix(number), "fixing the size of memory to share")
     }
 
+    /// Closes the descriptor; the memory stays. Before others use it, and once.
+    package func closeDescriptor() {
+        close(number)
+        number = -1
+    }
+
     private func unmap() { if let start = bytes.baseAddress { munmap(start, bytes.count) } }
 
     deinit {
         unmap()
-        close(number)
+        if number >= 0 { close(number) }
     }
 }

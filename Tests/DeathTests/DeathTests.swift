@@ -13,8 +13,8 @@ struct DeathTests {
     func inHandles(_ experiment: String) throws { try Laboratory.run(experiment) }
 
     @Test(arguments: [
-        "firstLock", "lock", "lockOfWord", "lockHandedOn", "unlock", "lockHavingSlept", "unlockAskedFor", "lockAskedFor", "profiledLock",
-        "profiledLockInAnothersPlace",
+        "firstLock", "lock", "lockOfWord", "lockHandedOn", "unlock", "lockHavingSlept", "unlockAskedFor", "lockAskedFor",
+        "lockBeyondPlaces", "profiledLock", "profiledLockInAnothersPlace",
     ])
     func inLocks(_ experiment: String) throws { try Laboratory.run(experiment) }
 

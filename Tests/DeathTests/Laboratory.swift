@@ -59,6 +59,7 @@ struct LaboratoryDoor {
         "lockHavingSlept": LockExperiments.lockHavingSlept,
         "unlockAskedFor": LockExperiments.unlockAskedFor,
         "lockAskedFor": LockExperiments.lockAskedFor,
+        "lockBeyondPlaces": LockExperiments.lockBeyondPlaces,
         "notify": WaitExperiments.notify,
         "useNotification": WaitExperiments.useNotification,
         "passOn": WaitExperiments.passOn,

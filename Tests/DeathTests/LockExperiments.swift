@@ -36,12 +36,33 @@ enum LockExperiments {
         }
     }
 
+    /// What a thread's record has no place for is listed in another, which it takes and gives back.
+    static func lockBeyondPlaces() throws {
+        let arena = try Arena.current()
+        let others = try (0..<ThreadRecords.listed).map { _ in try SharedValue(0) }
+        let locks = others.map { value in
+            let offset = Int(value.handle) + ObjectBlock.payload
+            return OwnerLock(word: arena.word32(offset), offset: UInt64(offset))
+        }
+        try killInLock(
+            "SharedValue.withLock, a thread's seventh", { Fields($0) },
+            before: { _ in for lock in locks { lock.lock(in: arena) } },
+            check: {
+                for lock in locks {
+                    try requireEqual(lock.word.pointee.load(ordering: .acquiring), OwnerLock.ownerDied)
+                    lock.word.pointee.store(0, ordering: .releasing)
+                }
+            },
+            undo: { for lock in locks { lock.unlock() } })
+    }
+
     private static func killInLock(_ name: String, before: @escaping (SharedValue<Fields>) throws -> Void) throws {
         try killInLock(name, { Fields($0) }, before: before)
     }
 
     private static func killInLock<T: BitwiseCopyable & Sendable & Equatable>(
-        _ name: String, _ make: @escaping (UInt64) -> T, before: @escaping (SharedValue<T>) throws -> Void
+        _ name: String, _ make: @escaping (UInt64) -> T, before: @escaping (SharedValue<T>) throws -> Void,
+        check: @escaping () throws -> Void = {}, undo: @escaping () throws -> Void = {}
     ) throws {
         let arena = try Arena.current()
         let shared = try SharedValue(make(0))
@@ -61,8 +82,10 @@ enum LockExperiments {
                 shared.withLock { $0 = make(n) }
                 try requireEqual(shared.value, make(n))
                 try requireEqual(word.pointee.load(ordering: .acquiring), 0)
+                try check()
                 try census.requireUnchanged(in: arena)
-            }
+            },
+            undo: undo
         ).run()
     }
 

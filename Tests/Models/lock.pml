@@ -235,13 +235,16 @@ gone:   skip
 /* A task: it tries the lock, whoever has asked for it, and a thread of its process (here the same) waits until the lock is free, and asks for nothing. */
 proctype Task(byte i) {
     byte current, seen_asker;
-    bool seen, called, goes_to_try;
+    bool seen, called, goes_to_try, is_last;
     {
         skip;
 try:    atomic { listed[i] = true; goes_to_try = false }
         current = word;
         atomic { drain(i); if :: (current & TOKEN) == 0 && word == current -> word = i + 1; inside++; goto taken :: else -> forget() fi };
         listed[i] = false;
+#ifdef GIVE_UP
+        if :: is_last -> goto gone :: else fi;
+#endif
 #ifndef WATCH_UNLISTED
         listed[i] = true;
 #endif
@@ -260,6 +263,9 @@ wait:   atomic { announced = true; seen_asker = asker }
 #endif
             atomic { forget(); listed[i] = false; goto gone }
         :: !cancelled && (current & TOKEN) == 0 && is_for(0) -> atomic { forget(); goes_to_try = true; listed[i] = false; goto try }
+#ifdef GIVE_UP
+        :: !cancelled -> atomic { goes_to_try = ((current & TOKEN) == 0); is_last = true; forget(); listed[i] = false; goto try }
+#endif
         :: else
         fi;
         atomic { if :: announced && asker == seen_asker -> asleep[i] = true; forget() :: else -> forget(); goto wait fi }
@@ -274,7 +280,8 @@ gone:   skip
     atomic {
         if :: killed[i] && goes_to_try -> lost = true :: else fi;
         end_of_thread(i);
-        goes_to_try = false
+        goes_to_try = false;
+        is_last = false
     }
 }
 #endif

@@ -143,6 +143,60 @@ extension PublicInterface {
             }
         }
 
+        /// A process is notified whose tasks wait, and killed, before they look or after; what they have not taken goes to another process.
+        @Test func killedTasksSwallowNoNotification() async throws {
+            for round in 0..<20 {
+                let condition = try SharedCondition(lock: try SharedLock())
+                let items = try SharedValue(0)
+                let waiting = try SharedValue(0)
+                let victim = ChildProcess(condition, items, waiting) {
+                    (condition: SharedCondition, items: SharedValue<Int>, waiting: SharedValue<Int>) in
+                    for _ in 0..<3 {
+                        Task {
+                            try await condition.async.withLock(when: {
+                                waiting.value += 1
+                                return items.value > 0
+                            }) { items.value -= 1 }
+                        }
+                    }
+                    sleepForEver()
+                }
+                try victim.start()
+                // Each looks in its task, and then on the thread that waits for them, which has entered the queue before.
+                #expect(eventually { waiting.value >= 6 })
+                let (isWaiting, taken) = (try SharedEvent(), try SharedValue(0))
+                let other = ChildProcess(condition, items, isWaiting, taken) {
+                    (condition: SharedCondition, items: SharedValue<Int>, isWaiting: SharedEvent, taken: SharedValue<Int>) in
+                    try condition.lock.withLock(repair: {}) {
+                        try isWaiting.set()
+                        while items.value == 0 {
+                            do { try condition.wait() } catch is OwnerDied {}
+                        }
+                        items.value -= 1
+                        taken.value = 1
+                    }
+                }
+                try other.start()
+                try await isWaiting.async.wait()
+                // As soon as the other waits.
+                try condition.lock.withLock(repair: {}) {
+                    items.value = 1
+                    try condition.notify()
+                    if round % 2 == 0 { victim.kill() }
+                }
+                victim.kill()
+                await #expect(throws: WorkerTerminated.self) { try await victim.value }
+                try condition.lock.withLock(repair: {}) {
+                    // The victim was faster.
+                    guard items.value == 0, taken.value == 0 else { return }
+                    items.value = 1
+                    try condition.notify()
+                }
+                _ = try await other.value
+                #expect(items.value == 0)
+            }
+        }
+
         /// What the two throw reaches the task, and the lock is free.
         @Test func errors() async throws {
             struct Trouble: Error {}

@@ -148,7 +148,9 @@ extension PublicInterface {
                 #expect(waitingThreads() < 100)
                 if isToBeCancelled {
                     for task in tasks { task.cancel() }
-                    for task in tasks { await #expect(throws: CancellationError.self) { try await task.value } }
+                    var cancelled = 0
+                    for task in tasks { do { try await task.value } catch is CancellationError { cancelled += 1 } }
+                    #expect(cancelled == 1_000)
                 }
                 holder.release()
                 if !isToBeCancelled { for task in tasks { try await task.value } }
@@ -218,6 +220,27 @@ extension PublicInterface {
                 #expect(told == 1)
                 try lock.withLock {}
             }
+        }
+
+        /// The waits of tasks are in the lock's profile, with who waited.
+        @Test(arguments: SharedConditionTests.kinds) func waitsAreProfiled(kind: LockKind) async throws {
+            let lock = try SharedLock(kind: kind, profiling: true)
+            try await lock.async.withLock {}
+            #expect(lock.profile.contended == 0)
+            let holder = try Holder { try lock.withLock($0) }
+            #expect(try await lock.async.withLock(timeout: .milliseconds(1)) {} == nil)
+            let waits = (0..<4).map { _ in Task { try await lock.async.withLock {} } }
+            for _ in 0..<100 { await Task.yield() }
+            waits[0].cancel()
+            await #expect(throws: CancellationError.self) { try await waits[0].value }
+            holder.release()
+            for wait in waits[1...] { try await wait.value }
+            let profile = lock.profile
+            #expect(profile.acquisitions == 5)
+            // A task may not have begun to wait by then.
+            #expect((1...2).contains(profile.timeouts))
+            #expect((0...3).contains(profile.contended))
+            #expect(profile.waitingSites.allSatisfy { $0.site.file.hasSuffix("AsyncLockTests.swift") })
         }
     }
 }

@@ -109,7 +109,10 @@ extension PublicInterface {
                 #expect(profile.created.file.hasSuffix("Locks.swift"))
             }
             try topShowsThem(of: program)
-            program.send(SIGKILL)
+            try topSaysNothingElse(of: program)
+            // It is there, until it has been waited for, but shares nothing any more.
+            let why = try errorThrown(SharedMemoryError.self) { try LockProfile.all(ofProcess: program.pid) }
+            #expect(why.description.contains("has ended") && !why.description.contains("Pass the pid"))
             program.wait()
             let error = try errorThrown(SharedMemoryError.self) { try LockProfile.all(ofProcess: program.pid) }
             #expect(error.description.contains("no process \(program.pid)"))
@@ -138,6 +141,20 @@ extension PublicInterface {
             #expect(svg.hasPrefix("<svg ") && svg.hasSuffix("</svg>\n"))
             #expect(svg.contains("the &quot;lock&quot; of the fixture") && svg.contains("<rect x="))
             #expect(page.hasPrefix("<!DOCTYPE html>") && page.contains("<svg ") && page.contains("one in 64"))
+        }
+
+        /// Who reads its output may be a program, to the end.
+        private func topSaysNothingElse(of program: Program) throws {
+            let top = try Program("mpbench", ["top", "\(program.pid)", "--json", "--interval", "0.02"])
+            let first = [top.readLine(), top.readLine()]
+            program.send(SIGKILL)
+            for line in first + top.readRest() {
+                #expect(line?.hasPrefix("{\"lock\"") == true && line?.hasSuffix("}") == true, "\(line ?? "")")
+            }
+            #expect(top.wait() == 0)
+            let again = try Program("mpbench", ["top", "\(program.pid)", "--json"])
+            #expect(again.readRest().isEmpty)
+            #expect(again.wait() == 1)
         }
 
         /// What `mpbench` prints.

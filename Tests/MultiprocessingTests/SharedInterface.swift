@@ -134,4 +134,14 @@ private func calls() async throws {
     try a.send(5)
     let _: Int = try b.receive()
     try b.close()
+    let _: Int? = try await lock.async.withLock(timeout: .zero) { 1 }
+    let _: Int? = try await SharedRecursiveLock().async.withLock(timeout: .zero) { 1 }
+    let _: Int? = try await SharedValue(1).async.withLock(timeout: .zero) { $0 }
+    let _: Int? = try await SharedArray([1]).async.withLock(timeout: .zero) { $0[0] }
+    let _: Int? = try await condition.async.withLock(timeout: .zero, when: { true }) { 1 }
+    let _: Int = try await SharedBarrier(parties: 1).async.wait(timeout: .zero)
+    let _: Bool = try await semaphore.async.acquire(timeout: .zero)
+    let _: Bool = try await SharedEvent().async.wait(timeout: .zero)
+    let _: Bool = try await a.async.send(5, timeout: .zero)
+    let _: Int? = try await b.async.receive(timeout: .zero)
 }

@@ -359,6 +359,12 @@ import Testing
         let (a, b) = try pipe()
         #expect(try await b.async.receive(Int.self, timeout: .milliseconds(3)) == nil)
         #expect(try await !b.async.poll(timeout: .milliseconds(3)))
+        #expect(try await b.async.receiveDescriptor(timeout: .milliseconds(3)) == nil)
+        #expect(try b.receiveDescriptor(timeout: .milliseconds(3)) == nil)
+        #expect(try await a.async.send(descriptor: 0, timeout: .seconds(1000)))
+        #expect(try a.send(descriptor: 0, timeout: .seconds(1000)))
+        #expect(try await b.async.receiveDescriptor(timeout: .seconds(1000)) != nil)
+        #expect(try b.receiveDescriptor(timeout: .seconds(1000)) != nil)
         let waiting = Task { try await b.async.receive(Int.self) }
         try await a.async.send(descriptor: 0)
         await #expect(throws: DecodingError.self) { try await waiting.value }

@@ -35,9 +35,9 @@ import Testing
         #expect(profile.waitingSites.reduce(0) { $0 + $1.count } == profile.contended)
         #expect((profile.processes.map(\.processIdentifier), profile.processes.map(\.acquisitions)) == ([getpid()], [16_000]))
         #expect(profile.hold.count == 16_000)
-        // One in 64, and all that waited.
+        // One in 64, more of the first 512, and all that waited.
         #expect(profile.hold.samples >= profile.contended + (16_000 - profile.contended) / 96 - 8)
-        #expect(profile.hold.samples <= profile.contended + 16_000 / 32 + 8)
+        #expect(profile.hold.samples <= profile.contended + 16_000 / 32 + 72)
         #expect(profile.hold.max <= profile.age)
         #expect(profile.ownerDeaths == 0)
         let knows = kind == .adaptive
@@ -100,8 +100,9 @@ import Testing
             try lock.unlock()
             let profile = lock.profile
             #expect((profile.ownerDeaths, profile.acquisitions) == (1, 2))
-            // Unless it was there to see the owner die, the second hold is not timed.
-            #expect(profile.hold.samples == profile.contended, "\(kind)")
+            // The second hold is timed as well, and is not taken for the first one's.
+            #expect(profile.hold.samples == 1, "\(kind)")
+            #expect(profile.hold.histogram.map(\.count) == [1] && profile.holdingSites.map(\.count) == [1])
         }
     }
 
@@ -134,6 +135,62 @@ import Testing
         #expect(profile.hold.histogram.reduce(0) { $0 + $1.count } == all)
     }
 
+    // MARK: How long holds were
+
+    /// The first hold of a process is seldom like the others, and timed: it stands for itself, not for them.
+    @Test(arguments: [2, 20, 60, 200, 20_000]) func aLongFirstHoldCountsOnce(number: Int) throws {
+        let lock = try SharedLock(profiling: true)
+        try lock.hold(for: Self.long)
+        for _ in 1..<number { try lock.hold(for: Self.long / 1000) }
+        let (profile, rate) = (lock.profile, try lock.nanosecondsPerTick)
+        // Of the last ones it may not know yet.
+        let truth = Double(Self.long) * (1 + Double(number - 1) / 1000) * rate
+        #expect((0.7...1.4).contains(profile.hold.total / .nanoseconds(1) / truth), "\(profile.hold)")
+        #expect((0.7...1.4).contains(profile.hold.max / .nanoseconds(1) / (Double(Self.long) * rate)))
+        expectConsistent(profile)
+    }
+
+    /// Holds that waited, that did not, and from two lines, each of another length.
+    @Test(arguments: [2, 10]) func holdsAreWeighedByHowManyTheyStandFor(oneWaitsIn period: Int) throws {
+        let lock = try SharedLock(profiling: true)
+        var (truth, waited) = (0.0, 0)
+        for turn in 0..<20_000 {
+            let waits = turn % period == 0
+            let length: UInt64 = waits ? 4_000_000 : turn % 3 == 0 ? 2_000_000 : 1_000_000
+            truth += Double(length)
+            waited += waits ? 1 : 0
+            try lock.hold(for: length, waited: waits, line: waits ? 4 : turn % 3 == 0 ? 2 : 1)
+        }
+        let (profile, rate) = (lock.profile, try lock.nanosecondsPerTick)
+        #expect(profile.contended == waited)
+        #expect((0.7...1.4).contains(profile.hold.total / .nanoseconds(1) / (truth * rate)), "\(profile.hold)")
+        for site in profile.holdingSites {
+            let mean = site.total / .nanoseconds(1) / Double(site.count) / (Double(site.site.line) * 1e6 * rate)
+            #expect((0.9...1.4).contains(mean), "\(site)")
+        }
+        // Those that waited are all timed.
+        #expect(profile.holdingSites.first { $0.site.line == 4 }?.count == waited)
+        #expect(profile.hold.histogram.reduce(0) { $0 + $1.count } > 20_000 - 97)
+        expectConsistent(profile)
+    }
+
+    private static let long: UInt64 = 1_000_000_000
+
+    private func expectConsistent(_ profile: LockProfile) {
+        let (hold, sites) = (profile.hold, profile.holdingSites)
+        let number = hold.histogram.reduce(0) { $0 + $1.count }
+        #expect(sites.reduce(0) { $0 + $1.count } == number && number <= profile.acquisitions)
+        let difference = sites.reduce(Duration.zero) { $0 + $1.total } - hold.total
+        #expect(abs(difference / .nanoseconds(1)) <= Double(sites.count), "each is rounded")
+        let bounds = hold.histogram.reduce((least: 0.0, most: 0.0)) {
+            ($0.least + Double($1.count) * ($1.start / .nanoseconds(1)), $0.most + Double($1.count) * ($1.end / .nanoseconds(1)))
+        }
+        let total = hold.total / .nanoseconds(1)
+        #expect(total >= bounds.least * 0.999 && total <= bounds.most * 1.001, "\(total) is not of \(bounds)")
+        #expect(hold.mean <= hold.max && hold.p50 <= hold.max)
+        #expect(abs(hold.mean / .nanoseconds(1) * Double(number) / total - 1) < 0.001)
+    }
+
     @Test func longNamesAreCut() throws {
         let lock = try SharedLock(name: String(repeating: "n", count: 500), profiling: true)
         #expect(lock.name == String(repeating: "n", count: 120))
@@ -141,6 +198,23 @@ import Testing
         try lock.withLock(
             {}, fileID: "Module/OneWithAVeryVeryVeryVeryVeryVeryVeryVeryVeryVeryVeryVeryVeryVeryVeryVeryLongName.swift", line: 7)
         #expect(lock.profile.holdingSites.first?.site.description.hasSuffix("VeryLongName.swift:7") == true)
+    }
+
+    @Test func namesDoNoHarmInATable() throws {
+        let name = "a\tb\r\nc \u{1B}[31m \u{202E}d é 👩‍👩‍👧 " + String(repeating: "n", count: 60)
+        let lock = try SharedLock(name: name, profiling: true)
+        try lock.withLock {}
+        let profile = lock.profile
+        #expect(profile.name == name)
+        let whole = #"a\tb\r\nc \u{1B}[31m \u{202E}d é 👩‍👩‍👧 "# + String(repeating: "n", count: 60)
+        #expect(profile.printableName == whole)
+        #expect(profile.shortName == String(whole.prefix(39)) + "…")
+        let lines = LockProfile.report(of: [profile]).split(separator: "\n", omittingEmptySubsequences: false)
+        #expect(lines[1].hasPrefix(profile.shortName + "  adaptive  "))
+        #expect(lines[3].hasPrefix(whole + ", made at"))
+        #expect(LockProfile.printable("1234\n", atMost: 6) == "1234\\n")
+        #expect(LockProfile.printable("12345\n", atMost: 6) == "12345…")
+        #expect(LockProfile.printable("1234\n5", atMost: 6) == "1234…", "no half an escape")
     }
 
     @Test func theReportNamesWhatThereIs() throws {
@@ -185,7 +259,7 @@ import Testing
             for code: UInt32 in 0...8 {
                 guard let snapshot = LockSnapshot(words: damaged, code: code) else { continue }
                 let profile = snapshot.profile(
-                    now: { _ in (.random(in: 0 ... .max), .random(in: 0 ... .max)) }, isLive: { $0 % 2 == 0 })
+                    now: { _ in (.random(in: 0 ... .max), .random(in: 0 ... .max)) }, isAtWork: { $0 % 2 == 0 })
                 #expect(!LockProfile.report(of: [profile, profile]).isEmpty)
             }
         }
@@ -249,6 +323,32 @@ private protocol Lockable {
 extension SharedLock: Lockable {
     /// Whether somebody sleeps on it: whom a wake-up would wake, and who then goes on sleeping, as the announcement still stands.
     fileprivate var isAsleep: Bool { (adaptive?.announcement.wake() ?? 0) > 0 }
+
+    /// Takes it, and lets go so that it seems to have been held for `length` ticks of the profile's clock: longer than what the machine does to this thread meanwhile.
+    fileprivate func hold(for length: UInt64, waited: Bool = false, line: UInt = 1) throws {
+        guard let adaptive, let recorder else { return }
+        guard adaptive.tryLock(in: arena) == .taken else { return }
+        let token = ThreadRecords.currentToken(in: arena)
+        recorder.noteSlow(
+            token, wait: waited ? 1000 : nil, sleeps: 0, fromDead: false, CallSite("Module/File.swift", line), sites, in: arena)
+        if recorder.isTiming {
+            let start = UnsafeMutableRawPointer(recorder.owner + LockLayout.Owner.holdStart / 4).assumingMemoryBound(
+                to: Atomic<UInt64>.self)
+            start.pointee.store(recorder.now &- length, ordering: .relaxed)
+        }
+        try unlock()
+    }
+
+    fileprivate var nanosecondsPerTick: Double {
+        get throws {
+            let recorder = try #require(recorder)
+            let base = recorder.base.assumingMemoryBound(to: UInt64.self)
+            let (ticks, nanoseconds) = (
+                recorder.now &- base[LockLayout.beganTicks / 8], monotonicNow() &- base[LockLayout.beganNanoseconds / 8]
+            )
+            return Double(nanoseconds) / Double(ticks)
+        }
+    }
 }
 
 /// Runs `body` on `count` threads, and `meanwhile` on this one; throws what any of them has thrown.

@@ -48,6 +48,29 @@ import Testing
         #expect(put > 2000)
     }
 
+    /// Numbers of eight bytes have a way of their own; they come out as they went in, and mean the same to those who take them for another type.
+    @Test func numbersOfAllKinds() throws {
+        func same<T: Codable & Sendable & Equatable>(_ values: [T]) throws {
+            let queue = try SharedQueue<T>(capacity: values.count)
+            for value in values { try queue.put(value) }
+            #expect(try values.map { _ in try queue.get() } == values)
+        }
+        try same([Int.min, -1, 0, 1, .max, 0x0123_4567_89ab_cdef])
+        try same([UInt64.min, 1, .max, 0xfedc_ba98_7654_3210])
+        try same([0.0, -1.5, .pi, .infinity, .leastNonzeroMagnitude])
+        try same([Int8.min, 0, .max])
+        try same([UInt32.min, 7, .max])
+        try same([true, false])
+        try same([Int128.min, 0, .max])
+        try same([Int?.none, 5, -5])
+        let signed = try SharedQueue<Int64>(capacity: 4)
+        let unsigned = try #require(SharedQueue<UInt64>.find(handle: signed.handle, isHeld: false))
+        for value: Int64 in [7, -1, .max] { try signed.put(value) }
+        #expect(try unsigned.get() == 7)
+        #expect(throws: DecodingError.self) { try unsigned.get() }
+        #expect(try unsigned.get() == UInt64(Int64.max))
+    }
+
     @Test func aFullQueueTakesNothing() throws {
         let queue = try SharedQueue<String>(capacity: 1)
         try queue.put("a")

@@ -183,6 +183,13 @@ import Testing
         let attempts = Atomic<Int>(0)
         let result = try scene.queue.wait(until: .never) { attempts.add(1, ordering: .relaxed).newValue == 4 ? 4 : nil }
         #expect(result == 4)
+        // Once there is room, it waits there.
+        let entered = try scene.queue.wait(until: .never) {
+            if attempts.add(1, ordering: .relaxed).newValue == 7 { scene.place(9).store(.free) }
+            return scene.place(9).load().phase == .awake ? 9 : nil
+        }
+        #expect(entered == 9)
+        #expect(scene.place(9).load() == .free)
     }
 
     @Test func aWaitIsCancelled() throws {
@@ -198,6 +205,38 @@ import Testing
         #expect(scene.used == 0)
         // Before it has begun.
         #expect(throws: CancellationError.self) { try scene.queue.wait(until: .never, cancellation: cancellation) { scene.take() } }
+    }
+
+    /// The thread that waits for tasks is notified; of these one fails, and another is cancelled before it has looked.
+    @Test func whatTasksDoNotUseIsPassedOn() async throws {
+        struct Trouble: Error {}
+        let scene = try Scene()
+        let isNotified = Ended()
+        let meanwhile = Later()
+        let first = Task {
+            try await scene.queue.waitAsynchronously(until: .never) { () -> Int? in
+                guard isNotified.hasEnded else { return nil }
+                meanwhile.run()
+                throw Trouble()
+            }
+        }
+        while scene.waiting == 0 { await Task.yield() }
+        let second = Task { try await scene.queue.waitAsynchronously(until: .never) { scene.take() } }
+        for _ in 0..<100 { await Task.yield() }
+        meanwhile.set { second.cancel() }
+        let hasTaken = Ended()
+        try startThread(name: "waiter") {
+            _ = try? scene.queue.wait(until: .never) { scene.take() }
+            hasTaken.end()
+        }
+        // It and the thread of the two tasks.
+        #expect(eventually { scene.waiting == 2 })
+        isNotified.end()
+        scene.give()
+        hasTaken.wait()
+        await #expect(throws: Trouble.self) { try await first.value }
+        await #expect(throws: CancellationError.self) { try await second.value }
+        #expect(eventually { scene.used == 0 })
     }
 
     /// Many threads, some of which give up or are cancelled at any moment: were a wake-up lost, the others would wait for ever.
@@ -243,6 +282,14 @@ import Testing
             }
         }
         func cancel() { lock.withLock { cancellation }.cancel() }
+    }
+
+    private final class Later: Sendable {
+        private let lock = HostLock()
+        private nonisolated(unsafe) var body: @Sendable () -> Void = {}
+
+        func set(_ body: @escaping @Sendable () -> Void) { lock.withLock { self.body = body } }
+        func run() { lock.withLock { body }() }
     }
 
     private func onThreadThatEnds(_ body: @escaping @Sendable () -> Void) {
