@@ -159,7 +159,9 @@ enum ReadWriteExperiments {
             meanwhile: @escaping () throws -> Void = {}, operation: @escaping () throws -> Void
         ) throws {
             // The first use of all that a victim uses is not part of its path.
+            try before()
             try meanwhile()
+            try operation()
             isTooLate.store(true, ordering: .sequentiallyConsistent)
             try wait(for: "the first use does not end") { isDone }
             try Execution(
@@ -169,7 +171,7 @@ enum ReadWriteExperiments {
                     _ = ProcessToken.current(in: self.arena)
                     try before()
                 }, meanwhile: meanwhile, operation: operation, check: { _ in try self.check() },
-                // One that sleeps goes on when another thread has done something, or at a time: not at the same step each time.
+                // One that sleeps goes round its loop as often as the debugger's pace and another thread's have it: many of its steps are these.
                 samples: sleeps ? 40 : 100, tolerance: sleeps ? 0.5 : 0.1
             ).run()
         }
