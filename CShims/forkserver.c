@@ -253,6 +253,7 @@ static void start_worker(const struct mp_request *request, int signals) {
     if (pid != 0) sigprocmask(SIG_SETMASK, &before, NULL);
     if (pid == 0) {
         mp_die_with_parent(server);
+        mp_thread_number_renew(server);
         close(SOCKET_FD);
         close(signals);
         if (request->kind == MP_REQUEST_EXEC) exec_worker(request, server);

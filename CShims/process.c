@@ -24,9 +24,10 @@ pid_t mp_process_fork(int *pidfd) {
     if (pipe2(gate, O_CLOEXEC) != 0) return -errno;
     // What is buffered now would be printed by both.
     mp_flush_standard();
-    pid_t pid = fork();
+    pid_t thread = (pid_t)syscall(SYS_gettid), pid = fork();
     if (pid == 0) {
         mp_die_with_parent(parent);
+        mp_thread_number_renew(thread);
         close(gate[1]);
         char pass;
         ssize_t n;

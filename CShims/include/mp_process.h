@@ -32,6 +32,9 @@ void mp_signals_ignore_interrupt(void);
 /// Has the kernel kill this process when its parent's thread ends; ends it at once if `parent` is no longer its parent.
 void mp_die_with_parent(pid_t parent);
 
+/// In a child that has just been forked by the thread `old`: has Swift's runtime take its thread for itself, and not for `old`.
+void mp_thread_number_renew(pid_t old);
+
 /// The name that `ps` and `top` show, 15 characters at most.
 void mp_process_name(const char *name);
 
