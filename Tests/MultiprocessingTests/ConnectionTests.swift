@@ -179,7 +179,7 @@ extension PublicInterface {
         /// A forked child has its parent's connections, and the memory that they keep for large messages: no two messages are in it at once.
         @Test func forkedCopiesSendFromTheSameMemory() throws {
             let (mine, theirs) = try pipe()
-            let each = 60
+            let each = 25
             let message = { @Sendable (sender: UInt8) in [UInt8](repeating: sender, count: 150_000) }
             // Several on their way: so much is kept, and free.
             let warmUp = try (0..<10).count { _ in try mine.send(message(0), timeout: .zero) }
