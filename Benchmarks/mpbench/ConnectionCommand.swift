@@ -10,7 +10,7 @@ struct ConnectionCommand: ParsableCommand {
         abstract: "Messages through a pipe of the library's, against Python's.",
         discussion: """
             One process sends to another, which receives each message as an array of its own and answers the last one. `connection.SIZE` is bytes, in GiB \
-            a second; `connection.number` numbers, in millions a second.
+            a second; `connection.number` numbers, in millions a second. Nothing is pinned, on either side.
             python.Pipe is `multiprocessing.Pipe`: `send_bytes` and `recv_bytes`, which copy and encode nothing beside; of numbers `send` and `recv`.
             """)
 
@@ -26,17 +26,15 @@ struct ConnectionCommand: ParsableCommand {
 
 /// Messages from one process to another.
 func measureConnections(_ session: Session, only: String = "") throws {
-    // Started before this thread is pinned, which its processes would inherit.
     let python = Python()
     defer { python.end() }
-    let figures = try withTeam(of: 1, session.configuration) { team in
-        try withHost(besides: team.processors) {
-            let (mine, theirs) = try pipe()
-            let stream = Stream(team: team, mine: mine, theirs: theirs)
-            let sizes = [("16KiB", 16 << 10), ("256KiB", 256 << 10), ("1MiB", 1 << 20), ("16MiB", 16 << 20), ("64MiB", 64 << 20)]
-            return try stream.measureNumbers(python, session, only: only)
-                + sizes.flatMap { try stream.measure(size: $1, "connection.\($0)", python, session, only: only) }
-        }
+    // Nothing is pinned, on either side, unless --pin says otherwise: both ends work as much.
+    let figures = try withTeam(of: 1, session.freeConfiguration) { team in
+        let (mine, theirs) = try pipe()
+        let stream = Stream(team: team, mine: mine, theirs: theirs)
+        let sizes = [("16KiB", 16 << 10), ("256KiB", 256 << 10), ("1MiB", 1 << 20), ("16MiB", 16 << 20), ("64MiB", 64 << 20)]
+        return try stream.measureNumbers(python, session, only: only)
+            + sizes.flatMap { try stream.measure(size: $1, "connection.\($0)", python, session, only: only) }
     }
     try session.report("Messages through a pipe", figures, notes: [python.note].compactMap { $0 })
 }

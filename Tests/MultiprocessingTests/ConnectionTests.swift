@@ -176,6 +176,32 @@ extension PublicInterface {
             for child in children { try child.join() }
         }
 
+        /// A forked child has its parent's connections, and the memory that they keep for large messages: no two messages are in it at once.
+        @Test func forkedCopiesSendFromTheSameMemory() throws {
+            let (mine, theirs) = try pipe()
+            let each = 25
+            let message = { @Sendable (sender: UInt8) in [UInt8](repeating: sender, count: 150_000) }
+            // Several on their way: so much is kept, and free.
+            let warmUp = try (0..<10).count { _ in try mine.send(message(0), timeout: .zero) }
+            for _ in 0..<warmUp { _ = try theirs.receive([UInt8].self) }
+            let child = ChildProcess(configuration: .init(.fork)) { for _ in 0..<each { try mine.send(message(1)) } }
+            try child.start()
+            onThreads(2) { thread in
+                if thread == 0 {
+                    for _ in 0..<each { try? mine.send(message(2)) }
+                } else {
+                    var counts = [0, 0, 0]
+                    for _ in 0..<2 * each {
+                        guard let bytes = try? theirs.receive([UInt8].self), let first = bytes.first else { break }
+                        counts[Int(first)] += 1
+                        #expect(bytes.allSatisfy { $0 == first }, "a message of two senders")
+                    }
+                    #expect(counts == [0, each, each])
+                }
+            }
+            try child.result()
+        }
+
         @Test(arguments: StartMethod.all) func killedReceiverLosesNothingOfOthers(method: StartMethod) throws {
             let (mine, theirs) = try pipe()
             let begun = try SharedValue(0)
