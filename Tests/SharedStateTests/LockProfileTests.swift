@@ -74,6 +74,28 @@ import Testing
         #expect(profile.timeLost == profile.wait.total && profile.timeLostShare > 0)
     }
 
+    /// As a thread that waits, with the line that it waits in.
+    @Test func aTaskThatWaitsIsCounted() async throws {
+        let lock = try SharedLock(profiling: true)
+        let adaptive = try #require(lock.adaptive)
+        let shared = SendableWord(word: FutexWord.makeFutexWord())
+        defer { shared.word.deallocate() }
+        try startThread(name: "test") {
+            try? lock.lock()
+            shared.word.pointee.store(1, ordering: .releasing)
+            _ = eventually { adaptive.announcement.pointee.load(ordering: .acquiring) == 1 && lock.isAsleep }
+            try? lock.unlock()
+        }
+        #expect(eventually { shared.word.pointee.load(ordering: .acquiring) == 1 })
+        let line = #line + 1
+        try await lock.async.withLock {}
+        let profile = lock.profile
+        #expect((profile.acquisitions, profile.contended, profile.slept, profile.timeouts) == (2, 1, 1, 0))
+        #expect(profile.wait.total > .zero && profile.timeLost == profile.wait.total)
+        #expect(profile.waitingSites.map(\.site.description) == ["\(#fileID):\(line)"])
+        #expect(profile.holdingSites.contains { $0.site.line == line })
+    }
+
     @Test(arguments: LockKind.allCases) func timeoutsAreCounted(kind: LockKind) throws {
         let lock = try SharedLock(kind: kind, profiling: true)
         try lock.lock()
