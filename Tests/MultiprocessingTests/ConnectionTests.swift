@@ -266,34 +266,6 @@ extension PublicInterface {
             #expect(eventually { DescriptorDepot.count == 0 })
         }
 
-        @Test(arguments: StartMethod.all) func throughAQueue(method: StartMethod) throws {
-            let queue = try SharedQueue<Connection>(capacity: 4)
-            let (mine, theirs) = try pipe()
-            // Got by the process that has put it…
-            try queue.put(theirs)
-            try queue.get().send(1)
-            // … by another …
-            try queue.put(theirs)
-            let child = ChildProcess(queue, configuration: .init(method)) { try $0.get().send(2) }
-            try child.start()
-            try child.result()
-            // … put by another, which has ended by then …
-            let putter = ChildProcess(queue, theirs, configuration: .init(method)) { try $0.put($1) }
-            try putter.start()
-            try putter.join()
-            try queue.get().send(3)
-            #expect(try (0..<3).map { _ in try mine.receive(Int.self) } == [1, 2, 3])
-            // … and by nobody: it goes with the queue.
-            do {
-                let dropped = try SharedQueue<Connection>(capacity: 1)
-                try dropped.put(theirs)
-                try theirs.close()
-                #expect(try mine.receive(Int.self, timeout: .zero) == nil, "the queue holds it")
-            }
-            #expect(throws: ConnectionError.endOfStream) { try mine.receive(Int.self) }
-            #expect(eventually { DescriptorDepot.count == 0 })
-        }
-
         @Test func anotherAttemptDoesNotFindItAgain() throws {
             let (mine, theirs) = try pipe()
             let tries = try SharedValue(0)

@@ -98,10 +98,11 @@ extension PublicInterface {
                 #expect(eventually { waiting.value == 2 })
                 try condition.lock.withLock(repair: {}) {
                     items.value = 1
-                    try condition.notify()
+                    // Before it is notified, or after; but always before it could come back from its wait, which would use the notification up.
                     if round % 2 == 0 { victim.kill() }
+                    try condition.notify()
+                    victim.kill()
                 }
-                victim.kill()
                 try other.result()
                 #expect(throws: WorkerTerminated.self) { try victim.result() }
                 #expect(items.value == 0)
