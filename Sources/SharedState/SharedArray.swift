@@ -58,7 +58,7 @@ public final class SharedArray<T: BitwiseCopyable & Sendable>: Codable, Sendable
             throw SharedMemoryError("There can be no SharedArray of \(count) elements: ask for 0 or more, and no more than fit in memory.")
         }
         return try ObjectBlock.make(
-            .array, elementSize: MemoryLayout<T>.size, count: count, size: elementsAt + bytes, zeroed: elementsAt, in: try Arena.current())
+            .array, elementSize: MemoryLayout<T>.size, element: T.self, count: count, size: elementsAt + bytes, zeroed: elementsAt, in: try Arena.current())
     }
 
     /// Takes over one hold on `block`.
@@ -151,11 +151,13 @@ public final class SharedArray<T: BitwiseCopyable & Sendable>: Codable, Sendable
 
     /// Finds the array that another process of the family has sent. Throws a `DecodingError` elsewhere.
     public convenience init(from decoder: any Decoder) throws {
-        self.init(retained: try ObjectBlock.decode(.array, elementSize: MemoryLayout<T>.size, of: Self.self, from: decoder))
+        self.init(retained: try ObjectBlock.decode(.array, elementSize: MemoryLayout<T>.size, element: T.self, of: Self.self, from: decoder))
     }
 
+    package static var isReadable: Bool { true }
+
     package static func find(handle: UInt64, isHeld: Bool) -> Self? {
-        ObjectBlock.retain(.array, elementSize: MemoryLayout<T>.size, at: handle, isHeld: isHeld).map { Self(retained: $0) }
+        ObjectBlock.retain(.array, elementSize: MemoryLayout<T>.size, element: T.self, at: handle, isHeld: isHeld).map { Self(retained: $0) }
     }
 
     /// Writes the array's place in shared memory. Throws an `EncodingError` for anything but a message to a process of the family.

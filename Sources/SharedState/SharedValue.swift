@@ -40,7 +40,7 @@ public final class SharedValue<T: BitwiseCopyable & Sendable>: Codable, Sendable
         }
         let arena = try Arena.current()
         let block = try ObjectBlock.make(
-            .value, elementSize: MemoryLayout<T>.size, count: 1, size: Self.isWord ? 16 : Self.buffers + 2 * Self.stride, in: arena)
+            .value, elementSize: MemoryLayout<T>.size, element: T.self, count: 1, size: Self.isWord ? 16 : Self.buffers + 2 * Self.stride, in: arena)
         self.init(retained: block)
         if Self.isWord {
             state.pointee.store(Self.word(of: initial), ordering: .releasing)
@@ -122,11 +122,13 @@ public final class SharedValue<T: BitwiseCopyable & Sendable>: Codable, Sendable
 
     /// Finds the value that another process of the family has sent. Throws a `DecodingError` elsewhere.
     public convenience init(from decoder: any Decoder) throws {
-        self.init(retained: try ObjectBlock.decode(.value, elementSize: MemoryLayout<T>.size, of: Self.self, from: decoder))
+        self.init(retained: try ObjectBlock.decode(.value, elementSize: MemoryLayout<T>.size, element: T.self, of: Self.self, from: decoder))
     }
 
+    package static var isReadable: Bool { true }
+
     package static func find(handle: UInt64, isHeld: Bool) -> Self? {
-        ObjectBlock.retain(.value, elementSize: MemoryLayout<T>.size, at: handle, isHeld: isHeld).map { Self(retained: $0) }
+        ObjectBlock.retain(.value, elementSize: MemoryLayout<T>.size, element: T.self, at: handle, isHeld: isHeld).map { Self(retained: $0) }
     }
 
     /// Writes the value's place in shared memory. Throws an `EncodingError` for anything but a message to a process of the family.
