@@ -12,7 +12,9 @@ extension SharedLock {
         /// As ``SharedLock/withLock(_:)``. When the task is cancelled before it has the lock, it throws a `CancellationError` at once.
         public func withLock<R>(isolation: isolated (any Actor)? = #isolation, _ body: () throws -> R) async throws -> R {
             while true {
-                if let result = try await attempt(until: .never, isolation: isolation, afterDeath: { throw $0 }, body) { return result }
+                if let result = try await attempt(until: .never, isolation: isolation, afterDeath: { try lock.refuse($0) }, body) {
+                    return result
+                }
             }
         }
 
@@ -32,7 +34,7 @@ extension SharedLock {
         public func withLock<R>(
             timeout: Duration, isolation: isolated (any Actor)? = #isolation, _ body: () throws -> R
         ) async throws -> R? {
-            try await attempt(until: Deadline(after: timeout), isolation: isolation, afterDeath: { throw $0 }, body)
+            try await attempt(until: Deadline(after: timeout), isolation: isolation, afterDeath: { try lock.refuse($0) }, body)
         }
 
         /// As ``withLock(isolation:repair:_:)``, if the lock is to be had within `timeout`.
@@ -53,7 +55,15 @@ extension SharedLock {
         }
     }
 
-    /// - Parameter taken: called once the lock is held.
+    /// For who is told of a death, and has given nothing that would repair.
+    fileprivate func refuse(_ death: OwnerDied) throws {
+        try unlock()
+        throw death
+    }
+
+    /// - Parameters:
+    ///   - taken: called once the lock is held.
+    ///   - repair: when it throws and has not released the lock, the next is told of the death, too.
     /// - Returns: nil when another holds it.
     func withLockIfFree<R>(_ taken: () -> Void = {}, afterDeath repair: (OwnerDied) throws -> Void, _ body: () throws -> R) throws -> R? {
         do {
@@ -62,7 +72,7 @@ extension SharedLock {
         } catch let death as OwnerDied {
             taken()
             do { try repair(death) } catch {
-                try unlock()
+                try unlockUnrepaired()
                 throw error
             }
         }
@@ -107,7 +117,7 @@ extension SharedRecursiveLock {
 
         /// As ``SharedRecursiveLock/withLock(_:)``. When the task is cancelled before it has the lock, it throws a `CancellationError` at once.
         public func withLock<R>(isolation: isolated (any Actor)? = #isolation, _ body: () throws -> R) async throws -> R {
-            try await withLock(isolation: isolation, afterDeath: { throw $0 }, body)
+            try await withLock(isolation: isolation, afterDeath: { try lock.refuse($0) }, body)
         }
 
         /// As ``SharedRecursiveLock/withLock(repair:_:)``. When the task is cancelled before it has the lock, it throws a `CancellationError` at once.
@@ -122,7 +132,7 @@ extension SharedRecursiveLock {
         public func withLock<R>(
             timeout: Duration, isolation: isolated (any Actor)? = #isolation, _ body: () throws -> R
         ) async throws -> R? {
-            try await attempt(until: Deadline(after: timeout), isolation: isolation, afterDeath: { throw $0 }, body)
+            try await attempt(until: Deadline(after: timeout), isolation: isolation, afterDeath: { try lock.refuse($0) }, body)
         }
 
         /// As ``withLock(isolation:repair:_:)``, if the lock is to be had within `timeout`.
@@ -152,12 +162,18 @@ extension SharedRecursiveLock {
                 } catch let death as OwnerDied {
                     taken()
                     do { try repair(death) } catch {
-                        try lock.unlock()
+                        try lock.unlockUnrepaired()
                         throw error
                     }
                 }
                 return try lock.unlocking(body)
             }
         }
+    }
+
+    /// As ``SharedLock/refuse(_:)``.
+    fileprivate func refuse(_ death: OwnerDied) throws {
+        try unlock()
+        throw death
     }
 }
