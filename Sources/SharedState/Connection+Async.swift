@@ -21,6 +21,11 @@ extension Connection {
         /// As ``Connection/send(descriptor:)``.
         public func send(descriptor: Int32) async throws { try await send(SharedDescriptor(duplicating: descriptor)) }
 
+        /// As ``Connection/send(descriptor:timeout:)``.
+        public func send(descriptor: Int32, timeout: Duration) async throws -> Bool {
+            try await send(SharedDescriptor(duplicating: descriptor), timeout: timeout)
+        }
+
         /// Takes the next message, once there is one.
         public func receive<T: Codable & Sendable>(_ type: T.Type = T.self) async throws -> T {
             while true { if let value = try await connection.receive(type, until: .never) { return value } }
@@ -34,6 +39,11 @@ extension Connection {
 
         /// As ``Connection/receiveDescriptor()``.
         public func receiveDescriptor() async throws -> SharedDescriptor { try await receive(SharedDescriptor.self) }
+
+        /// As ``Connection/receiveDescriptor(timeout:)``.
+        public func receiveDescriptor(timeout: Duration) async throws -> SharedDescriptor? {
+            try await receive(SharedDescriptor.self, timeout: timeout)
+        }
 
         /// Whether a receive would find something: waits for that, at most `timeout`.
         public func poll(timeout: Duration = .zero) async throws -> Bool {

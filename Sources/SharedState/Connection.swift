@@ -55,6 +55,12 @@ public final class Connection: Codable, Sendable {
     /// - Throws: as ``send(_:)``; `SystemError` when it is not open.
     public func send(descriptor: Int32) throws { try send(SharedDescriptor(duplicating: descriptor)) }
 
+    /// The same, unless that takes longer than `timeout`.
+    /// - Returns: whether it was sent.
+    public func send(descriptor: Int32, timeout: Duration) throws -> Bool {
+        try send(SharedDescriptor(duplicating: descriptor), timeout: timeout)
+    }
+
     // MARK: Receiving
 
     /// Takes the next message. Blocks until there is one.
@@ -84,6 +90,10 @@ public final class Connection: Codable, Sendable {
     /// - Returns: the descriptor, which closes when it is dropped.
     /// - Throws: as ``receive(_:)``.
     public func receiveDescriptor() throws -> SharedDescriptor { try receive(SharedDescriptor.self) }
+
+    /// The same, if a message comes within `timeout`.
+    /// - Returns: nil when none has come.
+    public func receiveDescriptor(timeout: Duration) throws -> SharedDescriptor? { try receive(SharedDescriptor.self, timeout: timeout) }
 
     /// Whether a receive would not block: there is a message, or no more can come. Waits for that, at most `timeout`.
     /// - Throws: ``ConnectionError/closed``.
