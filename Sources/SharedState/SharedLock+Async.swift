@@ -56,7 +56,7 @@ extension SharedLock {
     }
 
     /// For who is told of a death, and has given nothing that would repair.
-    fileprivate func refuse(_ death: OwnerDied) throws {
+    func refuse(_ death: OwnerDied) throws {
         try unlock()
         throw death
     }
