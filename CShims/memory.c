@@ -3,9 +3,16 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
+bool mp_file_size_allowed(size_t length) {
+    struct rlimit limit;
+    return getrlimit(RLIMIT_FSIZE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY || length <= limit.rlim_cur;
+}
+
 int mp_memory_create(const char *label, size_t length) {
+    if (!mp_file_size_allowed(length)) return -EFBIG;
     int fd = memfd_create(label, MFD_CLOEXEC);
     if (fd < 0) return -errno;
     if (ftruncate(fd, (off_t)length) != 0) {

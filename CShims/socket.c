@@ -1,5 +1,7 @@
 #include "mp_socket.h"
 
+#include "mp_memory.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -156,6 +158,7 @@ int mp_sealed_create(const char *label, size_t length) {
 int mp_sealed_resize(int fd, size_t length) {
     struct stat file;
     if (fstat(fd, &file) != 0) return -errno;
+    if ((size_t)file.st_size < length && !mp_file_size_allowed(length)) return -EFBIG;
     if ((size_t)file.st_size >= length) return ftruncate(fd, (off_t)length) != 0 ? -errno : 0;
     // Taken now, so that a lack of memory is an error here and no SIGBUS later. An attempt that fails gives back what it had taken.
     while (fallocate(fd, 0, file.st_size, (off_t)length - file.st_size) != 0)

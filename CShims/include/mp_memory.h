@@ -2,9 +2,12 @@
 #ifndef MP_MEMORY_H
 #define MP_MEMORY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+/// Whether a file may be so long, by RLIMIT_FSIZE. To ask for more than that is not only an error: the process gets SIGXFSZ, which ends it.
+bool mp_file_size_allowed(size_t length);
 /// An anonymous file (close-on-exec) of `length` bytes that take memory only where they are written to.
 int mp_memory_create(const char *label, size_t length);
 /// Maps all of `fd`, shared and writable, at exactly `address`: -EEXIST when anything is there already.

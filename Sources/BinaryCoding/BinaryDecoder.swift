@@ -41,7 +41,7 @@ final class BinaryDecoder: Decoder, SharedHandleDecoder {
     func decodeHandle() throws -> UInt64 {
         try check()
         guard slot.tag == Tag.handle else {
-            throw corrupted("expected the place of a shared object, found another value", nil)
+            throw corrupted("expected a shared object, found \(slot.contentsInWords): receive it as the type that it was sent as", nil)
         }
         return try located { () throws(Malformed) in try core.source.load(slot.payload, before: slot.payloadEnd) }
     }

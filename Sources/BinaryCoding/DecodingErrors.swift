@@ -25,7 +25,7 @@ extension DecodingCore {
 }
 
 extension Slot {
-    fileprivate var contentsInWords: String {
+    var contentsInWords: String {
         switch tag {
         case Tag.bool: "a Bool"
         case Tag.int8...Tag.int, Tag.uint8...Tag.uint: "an integer that is another type's or out of range"
@@ -35,7 +35,7 @@ extension Slot {
         case Tag.rawArray: "an array of trivial values"
         case Tag.keyed, Tag.nestedKeyed: "a keyed container"
         case Tag.unkeyed, Tag.nestedUnkeyed: "an unkeyed container"
-        case Tag.handle: "the place of a shared object"
+        case Tag.handle: "a shared object"
         default: "nothing"
         }
     }

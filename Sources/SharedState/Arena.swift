@@ -51,11 +51,20 @@ package struct Arena: Sendable {
         0x0040_0000_0000, 0x2f00_0000_0000, 0x3a00_0000_0000, 0x4400_0000_0000, 0x6800_0000_0000, 0x7300_0000_0000, 0x5e00_0000_0000,
     ]
 
+    private static let leastLength = 64 << 20
+
     private static func create() throws -> Arena {
-        // No more than the machine has can ever be used; under RLIMIT_AS a smaller reservation has to do.
+        // No more than the machine has can ever be used; under RLIMIT_AS or RLIMIT_FSIZE a smaller reservation has to do.
         var length = 1 << 30
         while UInt64(length) < mp_memory_physical() { length *= 2 }
-        while length >= 64 << 20 {
+        while !mp_file_size_allowed(length) {
+            length /= 2
+            guard length >= leastLength else {
+                throw SharedMemoryError(
+                    "Shared memory is a file to the kernel: raise the limit on the size of files (ulimit -f) to 64 MiB at least.")
+            }
+        }
+        while length >= leastLength {
             let fd = mp_memory_create("multiprocessing", length)
             try check(fd, "creating shared memory")
             for address in addresses where mp_memory_map(fd, address, length) == 0 {

@@ -19,16 +19,18 @@ public struct BrokenBarrier: Error, Sendable, Hashable, Codable, CustomStringCon
 
     /// What happened, and what to do.
     public var description: String {
-        let reason =
-            switch cause {
-            case .aborted: "abort() was called"
-            case .timedOut: "a party gave up at its timeout"
-            case .cancelled: "a party's task was cancelled"
-            case .partyDied(let pid): "process \(pid), which had it, died"
-            case .reset: "reset() was called while others waited"
-            }
-        return """
-            A SharedBarrier is broken: \(reason). Nobody passes it any more until reset() is called; then all parties have to begin anew.
-            """
+        switch cause {
+        // It is whole again.
+        case .reset:
+            "A SharedBarrier was reset while this party waited at it. It can be passed again: begin anew with all parties, this one, too."
+        case .aborted: Self.broken("abort() was called")
+        case .timedOut: Self.broken("a party gave up at its timeout")
+        case .cancelled: Self.broken("a party's task was cancelled")
+        case .partyDied(let pid): Self.broken("process \(pid), which had it, died")
+        }
+    }
+
+    private static func broken(_ reason: String) -> String {
+        "A SharedBarrier is broken: \(reason). Nobody passes it any more until reset() is called; then all parties have to begin anew."
     }
 }

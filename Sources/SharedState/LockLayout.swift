@@ -5,11 +5,11 @@
 enum LockLayout {
     // MARK: The lock
 
-    /// Who holds one of the C library's locks, which do not say so themselves.
-    static let owner = 8
     static let nameLength = 16
     /// The lock's word or mutex, on a line of its own, with the owner line of a profile behind it.
     static let lock = 64
+    /// Who holds one of the C library's locks, which do not say so themselves: on the mutex's line, behind it, as both are used at every turn.
+    static let owner = 112
     /// The profile, if there is one; then the name.
     static let rest = 128
 

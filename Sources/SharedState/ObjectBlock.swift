@@ -7,9 +7,10 @@ typealias ObjectWord = UnsafeMutablePointer<Atomic<UInt64>>
 /// A block that is alive while any process of the family holds a handle to it. Who does is a bit for each process, so that taking and dropping a hold can be
 /// repeated or cut short by a death without harm, as a count could not.
 struct ObjectBlock {
-    // 0: what it is; 4: size of an element; 8: number of elements; 16: its keeper; 64: the holders; 192: the object.
+    // 0: what it is; 4: size of an element; 8: number of elements; 16: its keeper; 24: the type of an element; 64: the holders; 192: the object.
     static let payload = 192
     private static let keeperAt = 16
+    private static let markAt = 24
     private static let holders = 64
     private static let holderWords = ArenaLayout.processCapacity / 64
 
@@ -26,6 +27,24 @@ struct ObjectBlock {
         case barrier = 0x4261_7272
         case readWriteLock = 0x5277_4c6b
         case deposit = 0x4465_706f
+
+        /// What it is called, for messages.
+        var name: String {
+            switch self {
+            case .value: "SharedValue"
+            case .lock: "SharedLock"
+            case .array: "SharedArray"
+            case .atomic: "SharedAtomic"
+            case .queue: "SharedQueue"
+            case .semaphore: "SharedSemaphore"
+            case .event: "SharedEvent"
+            case .condition: "SharedCondition"
+            case .recursiveLock: "SharedRecursiveLock"
+            case .barrier: "SharedBarrier"
+            case .readWriteLock: "SharedReadWriteLock"
+            case .deposit: "SharedDescriptor or Connection"
+            }
+        }
     }
 
     let offset: Int
@@ -38,8 +57,9 @@ struct ObjectBlock {
 
     /// Makes an object of `size` bytes that the calling process holds. They are zero, or only the first `zeroed` are: whoever fills gigabytes
     /// does so once.
+    /// - Parameter element: the type that it is to be found with.
     static func make(
-        _ kind: Kind, elementSize: Int, count: Int, size: Int, zeroed: Int? = nil, in arena: Arena
+        _ kind: Kind, elementSize: Int, element: (any Any.Type)? = nil, count: Int, size: Int, zeroed: Int? = nil, in arena: Arena
     ) throws -> ObjectBlock {
         let offset = try arena.allocate(payload + size)
         let block = ObjectBlock(offset: offset, in: arena)
@@ -47,6 +67,7 @@ struct ObjectBlock {
         (arena.base + offset).storeBytes(of: kind.rawValue, as: UInt32.self)
         (arena.base + offset).storeBytes(of: UInt32(elementSize), toByteOffset: 4, as: UInt32.self)
         (arena.base + offset).storeBytes(of: UInt64(count), toByteOffset: 8, as: UInt64.self)
+        if let element { TypeMark.of(element).write(to: arena.base + offset + markAt) }
         HandleRegistry.retain(block)
         // Until here it is its maker's memory, and goes with it.
         let word = block.word
@@ -56,23 +77,45 @@ struct ObjectBlock {
     }
 
     /// The object at `offset`, which may be anything, if it is what is expected there.
-    /// - Parameter elementSize: nil for any.
-    static func find(_ kind: Kind, elementSize: Int?, at offset: UInt64, in arena: Arena) -> ObjectBlock? {
+    /// - Parameters:
+    ///   - elementSize: nil for any.
+    ///   - element: as for `make`; nil for any.
+    static func find(
+        _ kind: Kind, elementSize: Int?, element: (any Any.Type)? = nil, at offset: UInt64, in arena: Arena
+    ) -> ObjectBlock? {
+        guard let block = any(at: offset, in: arena), block.kind == kind, elementSize == nil || elementSize == block.elementSize else {
+            return nil
+        }
+        if let element, TypeMark.of(element).hash != TypeMark.hash(at: block.mark) { return nil }
+        return block
+    }
+
+    /// Whatever object is at `offset`, which may be anything.
+    private static func any(at offset: UInt64, in arena: Arena) -> ObjectBlock? {
         guard let offset = Int(exactly: offset), let word = arena.blockWord(at: offset),
-            BlockWord(rawValue: word.pointee.load(ordering: .acquiring)).kind == .object,
-            (arena.base + offset).load(as: UInt32.self) == kind.rawValue
+            BlockWord(rawValue: word.pointee.load(ordering: .acquiring)).kind == .object
         else { return nil }
-        let block = ObjectBlock(offset: offset, in: arena)
-        return elementSize == nil || elementSize == block.elementSize ? block : nil
+        return ObjectBlock(offset: offset, in: arena)
+    }
+
+    /// What is at `offset`, which may be anything, in words: "a SharedValue<Int>"; nil where there is no object.
+    static func description(at offset: UInt64, in arena: Arena) -> String? {
+        guard let block = any(at: offset, in: arena), let kind = block.kind else { return nil }
+        return "a " + kind.name + (TypeMark.name(at: block.mark).map { "<\($0)>" } ?? "")
     }
 
     /// The same, held for a handle to it: by what the process holds already on its behalf, or anew.
-    static func take(_ kind: Kind, elementSize: Int?, at offset: UInt64, isHeld: Bool, in arena: Arena) -> ObjectBlock? {
-        guard let block = find(kind, elementSize: elementSize, at: offset, in: arena) else { return nil }
+    static func take(
+        _ kind: Kind, elementSize: Int?, element: (any Any.Type)? = nil, at offset: UInt64, isHeld: Bool, in arena: Arena
+    ) -> ObjectBlock? {
+        guard let block = find(kind, elementSize: elementSize, element: element, at: offset, in: arena) else { return nil }
         if !isHeld { HandleRegistry.retain(block) }
         return block
     }
 
+    private var kind: Kind? { Kind(rawValue: (arena.base + offset).load(as: UInt32.self)) }
+    /// Where its ``TypeMark`` is, or zeros.
+    private var mark: UnsafeMutableRawPointer { arena.base + offset + Self.markAt }
     var elementSize: Int { Int((arena.base + offset).load(fromByteOffset: 4, as: UInt32.self)) }
     /// The identity of the object's ``Keeper``; 0 while it has none.
     var keeper: UnsafeMutablePointer<Atomic<UInt64>> { arena.word(offset + Self.keeperAt) }
@@ -151,7 +194,7 @@ struct ObjectBlock {
 
     /// What some kinds have to do about the death of a process that held them. It can be repeated.
     private func settleDeath(of identity: ProcessIdentity) {
-        switch Kind(rawValue: (arena.base + offset).load(as: UInt32.self)) {
+        switch kind {
         case .barrier:
             SharedBarrier.settleDeath(
                 self, pid: ProcessTable.processIdentifier(of: identity, in: arena),

@@ -6,10 +6,13 @@ public struct OwnerDied: Error, Sendable, Hashable, Codable, CustomStringConvert
     /// What happened, and what to do.
     public let description: String
 
-    init(lock: String) {
-        description = """
-            The last owner of \(lock) died while it held it, so what the lock protects may be half changed. Repair that under the lock: \
-            with withLock(repair:_:), or after lock() has thrown this, before unlock().
-            """
+    /// - Parameters:
+    ///   - lock: which lock it is, or of which kind.
+    ///   - advice: how it can be repaired.
+    init(
+        lock: String,
+        advice: String = "Repair that under the lock: with withLock(repair:_:), or after lock() has thrown this, before unlock()."
+    ) {
+        description = "The last owner of \(lock) died while it held it, so what the lock protects may be half changed. \(advice)"
     }
 }

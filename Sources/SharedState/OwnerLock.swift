@@ -49,6 +49,7 @@ struct OwnerLock: @unchecked Sendable {
 
     @inline(never) @usableFromInline
     func lockContended(_ token: UInt32, in arena: Arena) -> Bool {
+        if isOwned(by: token) { Self.endReentry() }
         var waiting = Waiting()
         return lockSlowly(token, until: .never, in: arena, &waiting) == .takenFromDead
     }
@@ -64,6 +65,7 @@ struct OwnerLock: @unchecked Sendable {
     func lock(until deadline: Deadline, in arena: Arena) -> ProcessSharedMutex.Attempt {
         let token = ThreadRecords.currentToken(in: arena)
         if enterAndTake(token) { return .taken }
+        if isOwned(by: token) { Self.endReentry() }
         var waiting = Waiting()
         return lockSlowly(token, until: deadline, in: arena, &waiting)
     }

@@ -58,7 +58,8 @@ public final class SharedArray<T: BitwiseCopyable & Sendable>: Codable, Sendable
             throw SharedMemoryError("There can be no SharedArray of \(count) elements: ask for 0 or more, and no more than fit in memory.")
         }
         return try ObjectBlock.make(
-            .array, elementSize: MemoryLayout<T>.size, count: count, size: elementsAt + bytes, zeroed: elementsAt, in: try Arena.current())
+            .array, elementSize: MemoryLayout<T>.size, element: T.self, count: count, size: elementsAt + bytes, zeroed: elementsAt,
+            in: try Arena.current())
     }
 
     /// Takes over one hold on `block`.
@@ -104,8 +105,9 @@ public final class SharedArray<T: BitwiseCopyable & Sendable>: Codable, Sendable
 
     /// Calls `body` with all elements, in place, while no other thread or process of the family is in `withLock` or sets an element.
     ///
-    /// Blocks while another holds the lock. Not recursive: `body` must not use the same array's lock, nor set its elements by subscript. When its process dies
-    /// in `body`, what that had written stays, and the lock is handed on: use ``withLock(repair:_:)`` where half a change must not be taken for a whole.
+    /// Blocks while another holds the lock. Not recursive: a `body` that uses the same array's lock, or sets its elements by subscript, ends the process, as it
+    /// would wait for itself. When its process dies in `body`, what that had written stays, and the lock is handed on: use ``withLock(repair:_:)`` where half a
+    /// change must not be taken for a whole.
     /// - Returns: what `body` returns.
     @inlinable
     public func withLock<R>(_ body: (inout MutableSpan<T>) throws -> R) rethrows -> R {
@@ -115,16 +117,17 @@ public final class SharedArray<T: BitwiseCopyable & Sendable>: Codable, Sendable
         return try body(&span)
     }
 
-    /// As ``withLock(_:)``, with `repair` called before `body` when the last process, or thread, to hold the lock has died in it. When `repair` throws, the
-    /// array counts as repaired all the same; and so it does after a ``withLock(_:)``, but not because single elements were read or written meanwhile.
+    /// As ``withLock(_:)``, with `repair` called before `body` when the last process, or thread, to hold the lock has died in it. When `repair` throws, `body` is
+    /// not called, and the next is to repair. After a ``withLock(_:)`` the array counts as repaired, but not because single elements were read or written meanwhile.
     @inlinable
     public func withLock<R>(
         repair: (inout MutableSpan<T>) throws -> Void, _ body: (inout MutableSpan<T>) throws -> R
     ) rethrows -> R {
-        let isFromDead = lock()
-        defer { unlock() }
+        var isUnrepaired = lock()
+        defer { unlock(unrepaired: isUnrepaired) }
         var span = elements.mutableSpan
-        if isFromDead { try repair(&span) }
+        if isUnrepaired { try repair(&span) }
+        isUnrepaired = false
         return try body(&span)
     }
 
@@ -143,7 +146,7 @@ public final class SharedArray<T: BitwiseCopyable & Sendable>: Codable, Sendable
     func lock() -> Bool { lockWord.lock(in: block.arena) }
     @usableFromInline
     func unlock() { lockWord.unlock() }
-    /// After one element was read or written, which repairs nothing that a dead owner has left.
+    /// After one element was read or written, which repairs nothing that a dead owner has left; or in vain.
     @usableFromInline
     func unlock(unrepaired isFromDead: Bool) {
         if isFromDead { lockWord.unlockUnrepaired() } else { unlock() }
@@ -151,11 +154,16 @@ public final class SharedArray<T: BitwiseCopyable & Sendable>: Codable, Sendable
 
     /// Finds the array that another process of the family has sent. Throws a `DecodingError` elsewhere.
     public convenience init(from decoder: any Decoder) throws {
-        self.init(retained: try ObjectBlock.decode(.array, elementSize: MemoryLayout<T>.size, of: Self.self, from: decoder))
+        self.init(
+            retained: try ObjectBlock.decode(.array, elementSize: MemoryLayout<T>.size, element: T.self, of: Self.self, from: decoder))
     }
 
+    package static var isReadable: Bool { true }
+
     package static func find(handle: UInt64, isHeld: Bool) -> Self? {
-        ObjectBlock.retain(.array, elementSize: MemoryLayout<T>.size, at: handle, isHeld: isHeld).map { Self(retained: $0) }
+        ObjectBlock.retain(.array, elementSize: MemoryLayout<T>.size, element: T.self, at: handle, isHeld: isHeld).map {
+            Self(retained: $0)
+        }
     }
 
     /// Writes the array's place in shared memory. Throws an `EncodingError` for anything but a message to a process of the family.

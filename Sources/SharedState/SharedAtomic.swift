@@ -27,7 +27,7 @@ public final class SharedAtomic<T: BitwiseCopyable & Sendable>: Codable, Sendabl
         guard [1, 2, 4, 8].contains(MemoryLayout<T>.size), MemoryLayout<T>.size == MemoryLayout<T>.stride else {
             throw SharedMemoryError(
                 """
-                A SharedAtomic holds 1, 2, 4 or 8 bytes, and \(T.self) has \(MemoryLayout<T>.size), or is laid out as \
+                A SharedAtomic holds 1, 2, 4 or 8 bytes, all of them the value's, and \(T.self) has \(MemoryLayout<T>.size) in \
                 \(MemoryLayout<T>.stride). Use a SharedValue, which takes any size.
                 """)
         }
@@ -39,7 +39,8 @@ public final class SharedAtomic<T: BitwiseCopyable & Sendable>: Codable, Sendabl
                 """)
         }
         self.init(
-            retained: try ObjectBlock.make(.atomic, elementSize: MemoryLayout<T>.size, count: 1, size: 8, in: try Arena.current()))
+            retained: try ObjectBlock.make(
+                .atomic, elementSize: MemoryLayout<T>.size, element: T.self, count: 1, size: 8, in: try Arena.current()))
         place.storeBytes(of: initial, as: T.self)
     }
 
@@ -155,11 +156,16 @@ public final class SharedAtomic<T: BitwiseCopyable & Sendable>: Codable, Sendabl
 
     /// Finds the value that another process of the family has sent. Throws a `DecodingError` elsewhere.
     public convenience init(from decoder: any Decoder) throws {
-        self.init(retained: try ObjectBlock.decode(.atomic, elementSize: MemoryLayout<T>.size, of: Self.self, from: decoder))
+        self.init(
+            retained: try ObjectBlock.decode(.atomic, elementSize: MemoryLayout<T>.size, element: T.self, of: Self.self, from: decoder))
     }
 
+    package static var isReadable: Bool { true }
+
     package static func find(handle: UInt64, isHeld: Bool) -> Self? {
-        ObjectBlock.retain(.atomic, elementSize: MemoryLayout<T>.size, at: handle, isHeld: isHeld).map { Self(retained: $0) }
+        ObjectBlock.retain(.atomic, elementSize: MemoryLayout<T>.size, element: T.self, at: handle, isHeld: isHeld).map {
+            Self(retained: $0)
+        }
     }
 
     /// Writes the value's place in shared memory. Throws an `EncodingError` for anything but a message to a process of the family.

@@ -15,7 +15,7 @@ extension SharedLock {
         ) async throws -> R {
             let site = CallSite(fileID, line)
             while true {
-                if let result = try await attempt(until: .never, site, isolation: isolation, afterDeath: { throw $0 }, body) {
+                if let result = try await attempt(until: .never, site, isolation: isolation, afterDeath: { try lock.refuse($0) }, body) {
                     return result
                 }
             }
@@ -42,7 +42,7 @@ extension SharedLock {
             line: UInt = #line
         ) async throws -> R? {
             let (deadline, site) = (Deadline(after: timeout), CallSite(fileID, line))
-            return try await attempt(until: deadline, site, isolation: isolation, afterDeath: { throw $0 }, body)
+            return try await attempt(until: deadline, site, isolation: isolation, afterDeath: { try lock.refuse($0) }, body)
         }
 
         /// As ``withLock(isolation:repair:_:fileID:line:)``, if the lock is to be had within `timeout`.
@@ -79,14 +79,22 @@ extension SharedLock {
         }
     }
 
-    /// - Parameter began: since when it is waited for, on the profile's clock; nil: it is not.
+    /// For who is told of a death, and has given nothing that would repair.
+    func refuse(_ death: OwnerDied) throws {
+        try unlock()
+        throw death
+    }
+
+    /// - Parameters:
+    ///   - began: since when it is waited for, on the profile's clock; nil: it is not.
+    ///   - repair: when it throws and has not released the lock, the next is told of the death, too.
     /// - Returns: nil when another holds it.
     func withLockIfFree<R>(
         _ site: CallSite, waitingSince began: UInt64? = nil, afterDeath repair: (OwnerDied) throws -> Void, _ body: () throws -> R
     ) throws -> R? {
         do { guard try tryLock(site, waitingSince: began) else { return nil } } catch let death as OwnerDied {
             do { try repair(death) } catch {
-                try unlock()
+                try unlockUnrepaired()
                 throw error
             }
         }
@@ -131,7 +139,7 @@ extension SharedRecursiveLock {
 
         /// As ``SharedRecursiveLock/withLock(_:)``. When the task is cancelled before it has the lock, it throws a `CancellationError` at once.
         public func withLock<R>(isolation: isolated (any Actor)? = #isolation, _ body: () throws -> R) async throws -> R {
-            try await withLock(isolation: isolation, afterDeath: { throw $0 }, body)
+            try await withLock(isolation: isolation, afterDeath: { try lock.refuse($0) }, body)
         }
 
         /// As ``SharedRecursiveLock/withLock(repair:_:)``. When the task is cancelled before it has the lock, it throws a `CancellationError` at once.
@@ -146,7 +154,7 @@ extension SharedRecursiveLock {
         public func withLock<R>(
             timeout: Duration, isolation: isolated (any Actor)? = #isolation, _ body: () throws -> R
         ) async throws -> R? {
-            try await attempt(until: Deadline(after: timeout), isolation: isolation, afterDeath: { throw $0 }, body)
+            try await attempt(until: Deadline(after: timeout), isolation: isolation, afterDeath: { try lock.refuse($0) }, body)
         }
 
         /// As ``withLock(isolation:repair:_:)``, if the lock is to be had within `timeout`.
@@ -174,12 +182,18 @@ extension SharedRecursiveLock {
                     guard try lock.tryLock() else { return nil }
                 } catch let death as OwnerDied {
                     do { try repair(death) } catch {
-                        try lock.unlock()
+                        try lock.unlockUnrepaired()
                         throw error
                     }
                 }
                 return try lock.unlocking(body)
             }
         }
+    }
+
+    /// As ``SharedLock/refuse(_:)``.
+    fileprivate func refuse(_ death: OwnerDied) throws {
+        try unlock()
+        throw death
     }
 }

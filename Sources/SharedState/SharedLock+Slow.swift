@@ -11,6 +11,10 @@ extension SharedLock {
     /// The same, until `deadline`.
     func wait(_ token: UInt32, until deadline: Deadline, _ site: CallSite) throws -> Bool {
         guard let adaptive else { return false }
+        if adaptive.isOwned(by: token) {
+            _ = adaptive.giveUp()
+            throw heldByCaller
+        }
         var waiting = OwnerLock.Waiting()
         let began = recorder?.now ?? 0
         let attempt = adaptive.lockSlowly(token, until: deadline, in: arena, &waiting)
@@ -39,6 +43,25 @@ extension SharedLock {
     @usableFromInline
     var ownerDied: OwnerDied { OwnerDied(lock: name) }
 
+    /// Instead of waiting for itself.
+    private var heldByCaller: SharedMemoryError {
+        SharedMemoryError(
+            """
+            \(name) is held by the thread that takes it, which would wait for itself for ever. Take it once; or use a SharedRecursiveLock, which its owner may \
+            take again.
+            """)
+    }
+
+    /// Releases a lock that was taken from a dead owner, after an attempt to repair what it protects has failed: the next to take it is told, too.
+    @usableFromInline
+    func unlockUnrepaired() throws {
+        // Else `repair` has released it by itself, and taken it on itself.
+        guard isHeldByCaller else { return }
+        guard let adaptive else { return try unlockPthread(leaving: OwnerLock.ownerDied) }
+        if let recorder, recorder.isTiming { recorder.noteHold(of: adaptive.word) }
+        adaptive.unlockUnrepaired()
+    }
+
     private func told(_ attempt: ProcessSharedMutex.Attempt) throws -> Bool {
         if attempt == .takenFromDead { throw ownerDied }
         return attempt == .taken
@@ -51,7 +74,7 @@ extension SharedLock {
         if let recorder, let began { wait = Self.length(from: began, to: recorder.now) }
         if let adaptive { return try told(adaptive.tryLock(in: arena), site, wait: wait) }
         guard let pthread else { return false }
-        return try own(pthread.mutex.tryLock(), pthread.owner, site, wait: wait)
+        return try own(pthread.mutex.tryLock(), pthread.owner, ThreadRecords.currentToken(in: arena), site, wait: wait)
     }
 
     /// Of a task, which does not wait any more.
@@ -74,16 +97,21 @@ extension SharedLock {
             _ = try lockPthread(until: .never, site)
             return
         }
-        _ = try own(pthread.mutex.lock(), pthread.owner)
+        let token = ThreadRecords.currentToken(in: arena)
+        // It would not say so. Its owner's word is on its line, so to look costs next to nothing.
+        if pthread.owner.isHeld(by: token) { throw heldByCaller }
+        _ = try own(pthread.mutex.lock(), pthread.owner, token)
     }
 
     /// Until `deadline`.
     func lockPthread(until deadline: Deadline, _ site: CallSite) throws -> Bool {
         guard let pthread else { return false }
-        guard let recorder else { return try own(pthread.mutex.lock(until: deadline), pthread.owner) }
+        let token = ThreadRecords.currentToken(in: arena)
+        if pthread.owner.isHeld(by: token) { throw heldByCaller }
+        guard let recorder else { return try own(pthread.mutex.lock(until: deadline), pthread.owner, token) }
         // Whether it would have to wait, such a mutex does not say.
         let first = try pthread.mutex.tryLock()
-        if first != .notTaken { return try own(first, pthread.owner, site) }
+        if first != .notTaken { return try own(first, pthread.owner, token, site) }
         mp_probe_lock_contended(pthread.mutex.address)
         let (began, beganNanoseconds) = (recorder.now, mp_probe_wants_acquired() ? monotonicNow() : 0)
         let attempt = try pthread.mutex.lock(until: deadline)
@@ -93,37 +121,39 @@ extension SharedLock {
             return false
         }
         if beganNanoseconds != 0 { mp_probe_lock_acquired(pthread.mutex.address, monotonicNow() - beganNanoseconds, 0) }
-        return try own(attempt, pthread.owner, site, wait: wait)
+        return try own(attempt, pthread.owner, token, site, wait: wait)
     }
 
     func tryLockPthread(_ site: CallSite) throws -> Bool {
         guard let pthread else { return false }
-        return try own(pthread.mutex.tryLock(), pthread.owner, site)
+        return try own(pthread.mutex.tryLock(), pthread.owner, ThreadRecords.currentToken(in: arena), site)
     }
 
     @usableFromInline
-    func unlockPthread() throws {
+    func unlockPthread() throws { try unlockPthread(leaving: 0) }
+
+    /// - Parameter word: what the owner's word says then: that nobody holds it, or that the next is to be told of a death.
+    private func unlockPthread(leaving word: UInt32) throws {
         guard let pthread, pthreadIsHeldByCaller else {
             throw SharedMemoryError(
                 "\(name) was unlocked by a thread that does not hold it. Unlock it in the thread that locked it, and once.")
         }
         if let recorder, recorder.isTiming { recorder.noteHold(of: pthread.mutex.address) }
-        pthread.owner.word.pointee.store(0, ordering: .relaxed)
+        pthread.owner.word.pointee.store(word, ordering: .relaxed)
         try pthread.mutex.unlock()
     }
 
     @usableFromInline
     var pthreadIsHeldByCaller: Bool {
         let token = mp_thread_token()
-        return token != 0 && pthread?.owner.word.pointee.load(ordering: .relaxed) == token
+        return token != 0 && pthread?.owner.isHeld(by: token) == true
     }
 
     /// Says who has taken a mutex, and notes it.
     private func own(
-        _ attempt: ProcessSharedMutex.Attempt, _ owner: MutexOwner, _ site: CallSite? = nil, wait: UInt64? = nil
+        _ attempt: ProcessSharedMutex.Attempt, _ owner: MutexOwner, _ token: UInt32, _ site: CallSite? = nil, wait: UInt64? = nil
     ) throws -> Bool {
         if attempt == .notTaken { return false }
-        let token = ThreadRecords.currentToken(in: arena)
         let dead = owner.word.pointee.load(ordering: .relaxed)
         // Or who saw it free first, and was told, has left word of it.
         let attempt = dead & OwnerLock.ownerDied != 0 ? .takenFromDead : attempt
@@ -142,6 +172,9 @@ extension SharedLock {
 struct MutexOwner: @unchecked Sendable {
     // Unchecked: the word is only used atomically.
     let word: FutexWord
+
+    /// Whether it is the thread of `token`, the calling one.
+    func isHeld(by token: UInt32) -> Bool { word.pointee.load(ordering: .relaxed) == token }
 
     /// For who takes the mutex next, by who holds it without wanting it, and was told that its last owner has died.
     func leaveWordOfDeath() { word.pointee.bitwiseOr(OwnerLock.ownerDied, ordering: .relaxed) }

@@ -37,8 +37,8 @@ public enum LockKind: String, Sendable, Hashable, Codable, CaseIterable {
 
 /// A lock between threads of any processes of a family.
 ///
-/// Pass it as an argument, or capture it in a `.fork` child. Not recursive: a thread that takes it twice waits for itself. A thread that ends
-/// holding it counts as a dead owner.
+/// Pass it as an argument, or capture it in a `.fork` child. Not recursive: a thread that holds it and would wait for it is told by an error; a
+/// ``SharedRecursiveLock`` may be taken again. A thread that ends holding it counts as a dead owner.
 ///
 /// One that is made with `profiling: true` counts and times what is done with it, by whichever process: see ``profile``. Callers leave out `fileID` and
 /// `line`, which say in a profile where the lock was taken.
@@ -132,6 +132,7 @@ public final class SharedLock: Codable, Sendable, SharedObject, SharedHandleDeco
 
     /// Takes the lock. Blocks while another thread or process holds it.
     /// - Throws: ``OwnerDied`` when its last owner died holding it, **with the lock held**: repair what it protects, then ``unlock()``.
+    ///   ``SharedMemoryError`` when the calling thread holds the lock already, and would wait for itself.
     @inlinable @inline(__always)
     public func lock(fileID: StaticString = #fileID, line: UInt = #line) throws {
         guard let adaptive else { return try lockPthread(CallSite(fileID, line)) }
@@ -151,7 +152,7 @@ public final class SharedLock: Codable, Sendable, SharedObject, SharedHandleDeco
 
     /// Takes the lock, waiting at most `timeout`.
     /// - Returns: whether it was taken.
-    /// - Throws: ``OwnerDied``, with the lock held, as ``lock(fileID:line:)``.
+    /// - Throws: as ``lock(fileID:line:)``.
     public func lock(timeout: Duration, fileID: StaticString = #fileID, line: UInt = #line) throws -> Bool {
         let (deadline, site) = (Deadline(after: timeout), CallSite(fileID, line))
         guard let adaptive else { return try lockPthread(until: deadline, site) }
@@ -182,7 +183,8 @@ public final class SharedLock: Codable, Sendable, SharedObject, SharedHandleDeco
         return try unlocking(body)
     }
 
-    /// Calls `body` under the lock, and `repair` before it when the last owner died holding the lock.
+    /// Calls `body` under the lock, and `repair` before it when the last owner died holding the lock. If `repair` throws, `body` is not called, and the next to
+    /// take the lock is told again.
     @inlinable
     public func withLock<R>(
         repair: () throws -> Void, _ body: () throws -> R, fileID: StaticString = #fileID, line: UInt = #line
@@ -191,7 +193,7 @@ public final class SharedLock: Codable, Sendable, SharedObject, SharedHandleDeco
             try lock(fileID: fileID, line: line)
         } catch is OwnerDied {
             do { try repair() } catch {
-                try unlock()
+                try unlockUnrepaired()
                 throw error
             }
         }
@@ -219,7 +221,7 @@ public final class SharedLock: Codable, Sendable, SharedObject, SharedHandleDeco
     public convenience init(from decoder: any Decoder) throws {
         let handle = try decodeHandle(of: Self.self, from: decoder)
         guard let (block, kind, isProfiled) = Self.takeBlock(at: handle, isHeld: false) else {
-            throw handleError(Self.self, decoder, "There is no SharedLock at place \(handle) of the shared memory.")
+            throw missingObject(Self.self, at: handle, decoder)
         }
         self.init(retained: block, kind, isProfiled: isProfiled)
     }

@@ -89,6 +89,15 @@ extension SharedReadWriteLock {
             }
         }
 
+        /// As ``SharedReadWriteLock/withWriteLock(timeout:repair:_:)``.
+        public func withWriteLock<R>(
+            timeout: Duration, isolation: isolated (any Actor)? = #isolation, repair: () throws -> Void, _ body: () throws -> R
+        ) async throws -> R? {
+            try await write(until: Deadline(after: timeout), isolation: isolation) {
+                try lock.writing(afterDeath: $0, repair: repair, body)
+            }
+        }
+
         /// - Parameter turn: ends the turn.
         private func write<R>(
             until deadline: Deadline, isolation: isolated (any Actor)?, _ turn: (_ isAfterDeath: Bool) throws -> R

@@ -157,7 +157,11 @@ extension SharedReadWriteLock {
 
     // MARK: Errors
 
-    var ownerDied: OwnerDied { OwnerDied(lock: "a SharedReadWriteLock") }
+    var ownerDied: OwnerDied {
+        OwnerDied(
+            lock: "a SharedReadWriteLock",
+            advice: "Readers are told until a writer has been: repair it as one, with withWriteLock(repair:_:), then read again.")
+    }
 
     var recursive: SharedMemoryError {
         SharedMemoryError(

@@ -107,6 +107,13 @@ public final class SharedReadWriteLock: Codable, Sendable, SharedObject, SharedH
         try writing(afterDeath: try beginWriting(), repair: repair, body)
     }
 
+    /// As ``withWriteLock(repair:_:)``, waiting at most `timeout`.
+    /// - Returns: nil when it has not got the lock; then neither was called.
+    public func withWriteLock<R>(timeout: Duration, repair: () throws -> Void, _ body: () throws -> R) throws -> R? {
+        guard let isAfterDeath = try beginWriting(until: Deadline(after: timeout)) else { return nil }
+        return try writing(afterDeath: isAfterDeath, repair: repair, body)
+    }
+
     // MARK: Travelling
 
     /// Finds the lock that another process of the family has sent. Throws a `DecodingError` elsewhere.

@@ -172,17 +172,24 @@ public final class SharedSemaphore: Codable, @unchecked Sendable, SharedObject, 
     }
 
     private func exceeded(_ current: UInt64, _ count: Int) -> SharedMemoryError {
-        SharedMemoryError(
-            """
-            \(count) more permits than the \(current) that a SharedSemaphore has would be above its bound, \(bound). Release what was acquired, and once; \
-            or make it with a higher bound.
-            """)
+        let advice =
+            bound == UInt64(Int.max)
+            ? "There can be no more than that: release what was acquired, and once."
+            : "Release what was acquired, and once; or make it with a higher bound."
+        return SharedMemoryError(
+            "A SharedSemaphore has \(current) permits and a bound of \(bound), so \(count) cannot be released. \(advice)")
     }
 
     /// Calls `body` with a permit, which is given back when it returns or throws. Blocks while there is none.
     public func withPermit<R>(_ body: () throws -> R) throws -> R {
         try acquire()
         return try releasing(body)
+    }
+
+    /// As ``withPermit(_:)``, if there is a permit within `timeout`.
+    /// - Returns: what `body` returns; nil when there was no permit, and `body` was not called.
+    public func withPermit<R>(timeout: Duration, _ body: () throws -> R) throws -> R? {
+        try acquire(timeout: timeout) ? releasing(body) : nil
     }
 
     private func releasing<R>(_ body: () throws -> R) throws -> R {
@@ -215,6 +222,13 @@ public final class SharedSemaphore: Codable, @unchecked Sendable, SharedObject, 
         public func withPermit<R>(isolation: isolated (any Actor)? = #isolation, _ body: () throws -> R) async throws -> R {
             try await acquire()
             return try semaphore.releasing(body)
+        }
+
+        /// As ``SharedSemaphore/withPermit(timeout:_:)``.
+        public func withPermit<R>(
+            timeout: Duration, isolation: isolated (any Actor)? = #isolation, _ body: () throws -> R
+        ) async throws -> R? {
+            try await acquire(timeout: timeout) ? semaphore.releasing(body) : nil
         }
 
         private func acquire(until deadline: Deadline) async throws -> Bool {

@@ -96,7 +96,6 @@ extension SharedArray {
             try await shared.lockWord.whenFree(until: deadline, in: shared.arena, isolation: isolation) {
                 let attempt = shared.lockWord.tryLock(in: shared.arena)
                 if attempt == .notTaken { return nil }
-                defer { shared.lockWord.unlock() }
                 return try shared.changing(after: attempt, repair: repair, body)
             }
         }
@@ -115,16 +114,19 @@ extension SharedArray {
     ) rethrows -> R? {
         let attempt = lockWord.lock(until: Deadline(after: timeout), in: arena)
         if attempt == .notTaken { return nil }
-        defer { lockWord.unlock() }
         return try changing(after: attempt, repair: repair, body)
     }
 
+    /// What is done under the lock, which has been taken, and its release.
     // A function of its own, as the optimiser of Swift 6.3 breaks off at the span in the closure.
     private func changing<R>(
         after attempt: ProcessSharedMutex.Attempt, repair: (inout MutableSpan<T>) throws -> Void, _ body: (inout MutableSpan<T>) throws -> R
     ) rethrows -> R {
+        var isUnrepaired = attempt == .takenFromDead
+        defer { unlock(unrepaired: isUnrepaired) }
         var span = elements.mutableSpan
-        if attempt == .takenFromDead { try repair(&span) }
+        if isUnrepaired { try repair(&span) }
+        isUnrepaired = false
         return try body(&span)
     }
 }

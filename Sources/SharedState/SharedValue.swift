@@ -40,7 +40,8 @@ public final class SharedValue<T: BitwiseCopyable & Sendable>: Codable, Sendable
         }
         let arena = try Arena.current()
         let block = try ObjectBlock.make(
-            .value, elementSize: MemoryLayout<T>.size, count: 1, size: Self.isWord ? 16 : Self.buffers + 2 * Self.stride, in: arena)
+            .value, elementSize: MemoryLayout<T>.size, element: T.self, count: 1, size: Self.isWord ? 16 : Self.buffers + 2 * Self.stride,
+            in: arena)
         self.init(retained: block)
         if Self.isWord {
             state.pointee.store(Self.word(of: initial), ordering: .releasing)
@@ -82,7 +83,8 @@ public final class SharedValue<T: BitwiseCopyable & Sendable>: Codable, Sendable
     /// Calls `body` with the value, while no other thread or process of the family is in `withLock` or sets ``value``.
     ///
     /// All or nothing: when `body` throws, or its process dies in it, the old value stays. A lock whose owner has died is handed on.
-    /// Blocks while another holds the lock. Not recursive: `body` must not use the same value's lock.
+    /// Blocks while another holds the lock. Not recursive: a `body` that uses the same value's lock, or sets ``value``, ends the process, as it would wait for
+    /// itself.
     /// - Returns: what `body` returns.
     @inlinable
     public func withLock<R>(_ body: (inout T) throws -> R) rethrows -> R {
@@ -122,11 +124,16 @@ public final class SharedValue<T: BitwiseCopyable & Sendable>: Codable, Sendable
 
     /// Finds the value that another process of the family has sent. Throws a `DecodingError` elsewhere.
     public convenience init(from decoder: any Decoder) throws {
-        self.init(retained: try ObjectBlock.decode(.value, elementSize: MemoryLayout<T>.size, of: Self.self, from: decoder))
+        self.init(
+            retained: try ObjectBlock.decode(.value, elementSize: MemoryLayout<T>.size, element: T.self, of: Self.self, from: decoder))
     }
 
+    package static var isReadable: Bool { true }
+
     package static func find(handle: UInt64, isHeld: Bool) -> Self? {
-        ObjectBlock.retain(.value, elementSize: MemoryLayout<T>.size, at: handle, isHeld: isHeld).map { Self(retained: $0) }
+        ObjectBlock.retain(.value, elementSize: MemoryLayout<T>.size, element: T.self, at: handle, isHeld: isHeld).map {
+            Self(retained: $0)
+        }
     }
 
     /// Writes the value's place in shared memory. Throws an `EncodingError` for anything but a message to a process of the family.

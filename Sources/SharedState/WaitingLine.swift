@@ -17,7 +17,7 @@ extension WaitQueue {
         /// - Returns: nil when another holds the lock; and within, when the attempt has come to nothing.
         @Sendable func attemptUnderLock() throws -> R?? {
             guard let lock else { return .some(try attempt()) }
-            return try lock.withLockIfFree(CallSite(#fileID, #line), afterDeath: { throw $0 }, attempt)
+            return try lock.withLockIfFree(CallSite(#fileID, #line), afterDeath: { try lock.refuse($0) }, attempt)
         }
         try Task.checkCancellation()
         if case .some(.some(let result)) = try attemptUnderLock() { return result }

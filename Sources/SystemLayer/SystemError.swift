@@ -19,6 +19,7 @@ public struct SystemError: Error, Sendable, Hashable, Codable, CustomStringConve
             case EMFILE: " Close descriptors, or raise the limit on them (ulimit -n)."
             case ENFILE: " The machine has no descriptors left: close some, or raise fs.file-max."
             case EAGAIN: " End processes or threads, or raise the limit on them (ulimit -u; pids.max of the cgroup)."
+            case EFBIG: " Ask for less, or raise the limit on the size of files (ulimit -f)."
             case ENOMEM: " Free memory, or start fewer processes."
             case ETOOMANYREFS: " More descriptors are on their way than the limit (ulimit -n) allows: receive some, or raise it."
             default: ""

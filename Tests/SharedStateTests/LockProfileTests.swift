@@ -16,6 +16,7 @@ import Testing
         #expect(LockLayout.Site.file + LockLayout.longestFile <= LockLayout.siteSize)
         #expect(LockLayout.lock + OwnerLock.size + LockLayout.Owner.size <= LockLayout.rest)
         // As inlined code finds it.
+        #expect(LockLayout.lock + ProcessSharedMutex.size <= LockLayout.owner && LockLayout.owner + 4 <= LockLayout.rest)
         #expect(LockLayout.rest - LockLayout.lock == 64 && OwnerLock.size == 8)
         // One size class for all, which `ArenaReader` relies on to be quick, and no large block.
         #expect(ObjectBlock.payload + LockSnapshot.size(isProfiled: true) <= 32640)

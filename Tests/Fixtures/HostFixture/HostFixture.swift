@@ -21,6 +21,7 @@ struct HostFixture {
         "reaps-everything": reapsEverything, "initialised": initialised, "descriptors": descriptors, "churn": churn, "deaths": deaths,
         "prints": prints, "few-processes": fewProcesses, "segment-keep": segmentKeep, "segment-race": segmentRace,
         "segment-use": segmentUse, "few-descriptors": fewDescriptors, "descriptors-later": descriptorsLater, "profiled-lock": profiledLock,
+        "file-limit": fileLimit,
     ]
 }
 
