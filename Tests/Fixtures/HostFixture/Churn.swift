@@ -3,14 +3,24 @@ import Multiprocessing
 
 // Much work and many deaths, and what is left of them.
 
-/// Descriptors of this process, its descendants and its zombies, by the kernel's own account; but for the descriptors of spare processes, which come
-/// when there is time for them.
-func held() -> String { "descriptors \(openDescriptors().count { !isOfSpare($0) }) children \(children().count)" }
+/// What this process has, by the kernel's own account.
+private struct Held {
+    /// But for those of spare processes, which come when there is time for them.
+    let descriptors = openDescriptors().count { !isOfSpare($0) }
+    /// Ended or not.
+    let children = childProcesses().count
 
-/// What is held, once that is what was held `before`: ends that have been seen are cleared up a moment later. What stays different is said as it is.
-private func held(after before: String) -> String {
-    for _ in 0..<500 where held() != before { usleep(10_000) }
-    return held()
+    func isMore(than other: Held) -> Bool { descriptors > other.descriptors || children > other.children }
+}
+
+/// Says whether more is held than `before`. Ends that have been seen are cleared up a moment later: of what was held before, too, so that it may be less.
+private func sayWhatAccumulated(since before: Held) {
+    var now = Held()
+    for _ in 0..<500 where now.isMore(than: before) {
+        usleep(10_000)
+        now = Held()
+    }
+    say(now.isMore(than: before) ? "before \(before), after \(now)" : "nothing")
 }
 
 /// Whether a descriptor stands for a process that waits for work, or has been forked for that a moment ago, or is gone, heard of or not.
@@ -31,7 +41,7 @@ private func text(of path: String) -> String? {
 }
 
 /// The children of this process, ended or not.
-func children() -> [Int32] {
+func childProcesses() -> [Int32] {
     var pids: [Int32] = []
     guard let directory = opendir("/proc/self/task") else { return [] }
     defer { closedir(directory) }
@@ -55,10 +65,9 @@ func children() -> [Int32] {
         }
     }
     try work()
-    let before = held()
-    say(before)
+    let before = Held()
     for _ in 0..<9 { try work() }
-    say(held(after: before))
+    sayWhatAccumulated(since: before)
 }
 
 /// 200 workers that die: by signals, exits and traps, in a pool and as processes of their own.
@@ -89,11 +98,10 @@ func children() -> [Int32] {
     func settle() throws { _ = try pool.map(0..<2) { _ in usleep(20_000) } }
     for i in 0..<20 { round(i) }
     try settle()
-    let before = held()
-    say(before)
+    let before = Held()
     for i in 0..<200 { round(i) }
     try settle()
-    say(held(after: before))
+    sayWhatAccumulated(since: before)
     pool.close()
     try pool.join()
 }
