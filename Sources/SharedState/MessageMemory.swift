@@ -37,7 +37,7 @@ final class MessageMemory: @unchecked Sendable {
 
     /// Takes over the descriptor `number` of memory that has come with a message, and closes it once it is mapped.
     init(received number: Int32) throws(SystemError) {
-        sealed = try SealedMemory(received: number, writable: true)
+        sealed = try SealedMemory(received: number)
         isFixed = true
         guard sealed.bytes.count >= Self.head else { throw SystemError(code: 0, call: "looking at memory that was received") }
         identity = sealed.bytes.load(fromByteOffset: Self.identityAt, as: UInt64.self)

@@ -10,13 +10,6 @@ extension OwnerLock {
             offset, until: deadline, isolation: isolation, waitUntilFree: { try waitUntilFree(until: deadline, in: arena, $0) }, attempt)
     }
 
-    /// The same, without a deadline.
-    func whenFree<R>(
-        in arena: Arena, isolation: isolated (any Actor)?, _ attempt: () throws -> R?
-    ) async throws -> R {
-        while true { if let result = try await whenFree(until: .never, in: arena, isolation: isolation, attempt) { return result } }
-    }
-
     /// Waits, as who wants the lock does, until nobody holds it, at most until `deadline`, and leaves it to another thread of this process to take it: somebody else
     /// may be faster.
     ///

@@ -111,7 +111,7 @@ struct SegmentRequest: BitwiseCopyable {
 enum SegmentClient {
     static func open(_ name: String, at address: String) throws -> SealedMemory {
         guard let number = try ask(SegmentRequest.open, name, at: address) else { throw missing(name) }
-        return try SealedMemory(received: number, writable: true)
+        return try SealedMemory(received: number)
     }
 
     static func unlink(_ name: String, at address: String) throws {

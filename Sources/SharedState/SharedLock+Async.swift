@@ -29,7 +29,9 @@ extension SharedLock {
         ) async throws -> R {
             let site = CallSite(fileID, line)
             while true {
-                if let result = try await attempt(until: .never, site, isolation: isolation, afterDeath: { _ in try repair() }, body) {
+                if let result = try await attempt(
+                    until: .never, site, isolation: isolation, afterDeath: { _ in try lock.repairing(repair) }, body)
+                {
                     return result
                 }
             }
@@ -52,11 +54,11 @@ extension SharedLock {
             fileID: StaticString = #fileID, line: UInt = #line
         ) async throws -> R? {
             let (deadline, site) = (Deadline(after: timeout), CallSite(fileID, line))
-            return try await attempt(until: deadline, site, isolation: isolation, afterDeath: { _ in try repair() }, body)
+            return try await attempt(until: deadline, site, isolation: isolation, afterDeath: { _ in try lock.repairing(repair) }, body)
         }
 
         private func attempt<R>(
-            until deadline: Deadline, _ site: CallSite, isolation: isolated (any Actor)?, afterDeath repair: (OwnerDied) throws -> Void,
+            until deadline: Deadline, _ site: CallSite, isolation: isolated (any Actor)?, afterDeath settle: (OwnerDied) throws -> Void,
             _ body: () throws -> R
         ) async throws -> R? {
             // For its profile: the wait of a task is from its first attempt to the one that succeeds, or to none.
@@ -68,7 +70,7 @@ extension SharedLock {
             ) {
                 let result = try lock.withLockIfFree(site, waitingSince: began) { death in
                     isTaken = true
-                    try repair(death)
+                    try settle(death)
                 } _: {
                     isTaken = true
                     return try body()
@@ -79,25 +81,14 @@ extension SharedLock {
         }
     }
 
-    /// For who is told of a death, and has given nothing that would repair.
-    func refuse(_ death: OwnerDied) throws {
-        try unlock()
-        throw death
-    }
-
     /// - Parameters:
     ///   - began: since when it is waited for, on the profile's clock; nil: it is not.
-    ///   - repair: when it throws and has not released the lock, the next is told of the death, too.
+    ///   - settle: what to do, with the lock, about a dead owner. When it throws, it has released the lock.
     /// - Returns: nil when another holds it.
     func withLockIfFree<R>(
-        _ site: CallSite, waitingSince began: UInt64? = nil, afterDeath repair: (OwnerDied) throws -> Void, _ body: () throws -> R
+        _ site: CallSite, waitingSince began: UInt64? = nil, afterDeath settle: (OwnerDied) throws -> Void, _ body: () throws -> R
     ) throws -> R? {
-        do { guard try tryLock(site, waitingSince: began) else { return nil } } catch let death as OwnerDied {
-            do { try repair(death) } catch {
-                try unlockUnrepaired()
-                throw error
-            }
-        }
+        do { guard try tryLock(site, waitingSince: began) else { return nil } } catch let death as OwnerDied { try settle(death) }
         return try unlocking(body)
     }
 
@@ -146,7 +137,7 @@ extension SharedRecursiveLock {
         public func withLock<R>(
             isolation: isolated (any Actor)? = #isolation, repair: () throws -> Void, _ body: () throws -> R
         ) async throws -> R {
-            try await withLock(isolation: isolation, afterDeath: { _ in try repair() }, body)
+            try await withLock(isolation: isolation, afterDeath: { _ in try lock.repairing(repair) }, body)
         }
 
         /// As ``withLock(isolation:_:)``, if the lock is to be had within `timeout`. Who has it then keeps it as long as `body` takes.
@@ -162,38 +153,25 @@ extension SharedRecursiveLock {
         public func withLock<R>(
             timeout: Duration, isolation: isolated (any Actor)? = #isolation, repair: () throws -> Void, _ body: () throws -> R
         ) async throws -> R? {
-            try await attempt(until: Deadline(after: timeout), isolation: isolation, afterDeath: { _ in try repair() }, body)
+            try await attempt(until: Deadline(after: timeout), isolation: isolation, afterDeath: { _ in try lock.repairing(repair) }, body)
         }
 
         private func withLock<R>(
-            isolation: isolated (any Actor)?, afterDeath repair: (OwnerDied) throws -> Void, _ body: () throws -> R
+            isolation: isolated (any Actor)?, afterDeath settle: (OwnerDied) throws -> Void, _ body: () throws -> R
         ) async throws -> R {
             while true {
-                if let result = try await attempt(until: .never, isolation: isolation, afterDeath: repair, body) { return result }
+                if let result = try await attempt(until: .never, isolation: isolation, afterDeath: settle, body) { return result }
             }
         }
 
         private func attempt<R>(
-            until deadline: Deadline, isolation: isolated (any Actor)?, afterDeath repair: (OwnerDied) throws -> Void,
+            until deadline: Deadline, isolation: isolated (any Actor)?, afterDeath settle: (OwnerDied) throws -> Void,
             _ body: () throws -> R
         ) async throws -> R? {
             try await lock.owner.whenFree(until: deadline, in: lock.arena, isolation: isolation) {
-                do {
-                    guard try lock.tryLock() else { return nil }
-                } catch let death as OwnerDied {
-                    do { try repair(death) } catch {
-                        try lock.unlockUnrepaired()
-                        throw error
-                    }
-                }
+                do { guard try lock.tryLock() else { return nil } } catch let death as OwnerDied { try settle(death) }
                 return try lock.unlocking(body)
             }
         }
-    }
-
-    /// As ``SharedLock/refuse(_:)``.
-    fileprivate func refuse(_ death: OwnerDied) throws {
-        try unlock()
-        throw death
     }
 }

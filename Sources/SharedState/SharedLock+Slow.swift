@@ -52,11 +52,24 @@ extension SharedLock {
             """)
     }
 
-    /// Releases a lock that was taken from a dead owner, after an attempt to repair what it protects has failed: the next to take it is told, too.
+    /// For who is told of a death, and has given nothing that would repair: releases the lock, and throws.
     @usableFromInline
-    func unlockUnrepaired() throws {
-        // Else `repair` has released it by itself, and taken it on itself.
-        guard isHeldByCaller else { return }
+    func refuse(_ death: OwnerDied) throws -> Never {
+        try unlock()
+        throw death
+    }
+
+    /// Has `repair` put in order what a dead owner has left. When it throws, the lock is released, and the next to take it is told, too.
+    @usableFromInline
+    func repairing(_ repair: () throws -> Void) throws {
+        do { try repair() } catch {
+            // Else it has released the lock by itself, and taken it on itself.
+            if isHeldByCaller { try unlockUnrepaired() }
+            throw error
+        }
+    }
+
+    private func unlockUnrepaired() throws {
         guard let adaptive else { return try unlockPthread(leaving: OwnerLock.ownerDied) }
         if let recorder, recorder.isTiming { recorder.noteHold(of: adaptive.word) }
         adaptive.unlockUnrepaired()
@@ -67,8 +80,8 @@ extension SharedLock {
         return attempt == .taken
     }
 
-    /// An attempt of a task.
-    /// - Parameter began: since when the task waits, on the profile's clock; nil: it does not.
+    /// An attempt that does not block.
+    /// - Parameter began: since when a task waits, on the profile's clock; nil: nobody does.
     func tryLock(_ site: CallSite, waitingSince began: UInt64?) throws -> Bool {
         var wait: UInt64?
         if let recorder, let began { wait = Self.length(from: began, to: recorder.now) }
@@ -122,11 +135,6 @@ extension SharedLock {
         }
         if beganNanoseconds != 0 { mp_probe_lock_acquired(pthread.mutex.address, monotonicNow() - beganNanoseconds, 0) }
         return try own(attempt, pthread.owner, token, site, wait: wait)
-    }
-
-    func tryLockPthread(_ site: CallSite) throws -> Bool {
-        guard let pthread else { return false }
-        return try own(pthread.mutex.tryLock(), pthread.owner, ThreadRecords.currentToken(in: arena), site)
     }
 
     @usableFromInline

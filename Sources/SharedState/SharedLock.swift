@@ -145,9 +145,7 @@ public final class SharedLock: Codable, Sendable, SharedObject, SharedHandleDeco
     /// - Returns: whether it was taken.
     /// - Throws: ``OwnerDied``, with the lock held, as ``lock(fileID:line:)``.
     public func tryLock(fileID: StaticString = #fileID, line: UInt = #line) throws -> Bool {
-        let site = CallSite(fileID, line)
-        guard let adaptive else { return try tryLockPthread(site) }
-        return try told(adaptive.tryLock(in: arena), site)
+        try tryLock(CallSite(fileID, line), waitingSince: nil)
     }
 
     /// Takes the lock, waiting at most `timeout`.
@@ -177,8 +175,7 @@ public final class SharedLock: Codable, Sendable, SharedObject, SharedHandleDeco
         do {
             try lock(fileID: fileID, line: line)
         } catch let death as OwnerDied {
-            try unlock()
-            throw death
+            try refuse(death)
         }
         return try unlocking(body)
     }
@@ -192,10 +189,7 @@ public final class SharedLock: Codable, Sendable, SharedObject, SharedHandleDeco
         do {
             try lock(fileID: fileID, line: line)
         } catch is OwnerDied {
-            do { try repair() } catch {
-                try unlockUnrepaired()
-                throw error
-            }
+            try repairing(repair)
         }
         return try unlocking(body)
     }

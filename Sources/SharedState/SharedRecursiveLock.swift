@@ -76,33 +76,34 @@ public final class SharedRecursiveLock: Codable, Sendable, SharedObject, SharedH
         if depth > 1 { depth -= 1 } else { owner.unlock() }
     }
 
-    /// Releases the lock, which was taken from a dead owner, after an attempt to repair what it protects has failed: the next to take it is told, too.
-    func unlockUnrepaired() throws {
-        // Else `repair` has released it by itself, and taken it on itself.
-        guard owner.isHeldByCaller else { return }
-        if depth > 1 { depth -= 1 } else { owner.unlockUnrepaired() }
+    /// As ``SharedLock/refuse(_:)``.
+    func refuse(_ death: OwnerDied) throws -> Never {
+        try unlock()
+        throw death
+    }
+
+    /// As ``SharedLock/repairing(_:)``.
+    func repairing(_ repair: () throws -> Void) throws {
+        do { try repair() } catch {
+            if owner.isHeldByCaller {
+                if depth > 1 { depth -= 1 } else { owner.unlockUnrepaired() }
+            }
+            throw error
+        }
     }
 
     /// Calls `body` under the lock.
     /// - Throws: what `body` throws; ``OwnerDied`` when the last owner died holding the lock: then `body` is not called and the lock is released,
     ///   so what it protects stays unrepaired. Use ``withLock(repair:_:)`` where an owner may die.
     public func withLock<R>(_ body: () throws -> R) throws -> R {
-        do { try lock() } catch let death as OwnerDied {
-            try unlock()
-            throw death
-        }
+        do { try lock() } catch let death as OwnerDied { try refuse(death) }
         return try unlocking(body)
     }
 
     /// Calls `body` under the lock, and `repair` before it when the last owner died holding the lock. If `repair` throws, `body` is not called, and the next to
     /// take the lock is told again.
     public func withLock<R>(repair: () throws -> Void, _ body: () throws -> R) throws -> R {
-        do { try lock() } catch is OwnerDied {
-            do { try repair() } catch {
-                try unlockUnrepaired()
-                throw error
-            }
-        }
+        do { try lock() } catch is OwnerDied { try repairing(repair) }
         return try unlocking(body)
     }
 

@@ -14,7 +14,7 @@ extension WaitQueue {
         if let result = try attempt() { return result }
         if deadline.hasPassed { return nil }
         // Not past others that wait already. Who spins before it enters costs the notifier nothing, and nobody's turn.
-        let othersWait = !isEmpty
+        let othersWait = mayHaveWaiters
         if !othersWait, let result = try spin(until: deadline, cancellation, attempt) { return result }
         if let waiter = enter() { return try wait(as: waiter, until: deadline, cancellation: cancellation, spinning: othersWait, attempt) }
         let found = try poll(until: deadline, cancellation) { try attempt().map(Found.result) ?? enter().map(Found.place) }

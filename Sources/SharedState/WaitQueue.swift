@@ -11,7 +11,7 @@ import SystemLayer
 struct WaitQueue {
     // 0: the summary: bits 0–31: how many entries, from the first on, may be in use; 32–63: the next ticket. 8: how many waits in a row it did not pay to spin in. Then,
     // from 64 on, the entries.
-    /// How many threads can wait. One more looks every millisecond.
+    /// How many threads can wait. One more looks again and again.
     static let capacity = 504
     static let entries = 64
     /// What it takes; all zero when new.
@@ -29,8 +29,6 @@ struct WaitQueue {
     var summary: UnsafeMutablePointer<Atomic<UInt64>> { arena.word(offset) }
     /// See ``SpinAdvice``.
     var spinAdvice: SpinAdvice { SpinAdvice(word: arena.word(offset + 8), arena: arena) }
-    /// Whether nobody is known to wait. Who enters from now on is not seen.
-    var isEmpty: Bool { summary.pointee.load(ordering: .relaxed) & 0xffff_ffff == 0 }
     private func place(_ index: Int) -> WaitEntryPlace { WaitEntryPlace(offset + Self.entries + index * 8, in: arena) }
 
     // MARK: Entering
@@ -84,7 +82,8 @@ struct WaitQueue {
         }
     }
 
-    /// Whether somebody may wait. To be asked after a change: by one that others see at once, or who waits asks for the heavy fence, once it has entered.
+    /// Whether somebody may wait; who enters from now on is not seen. To be asked after a change: by one that others see at once, or who waits asks for the heavy
+    /// fence, once it has entered.
     var mayHaveWaiters: Bool { summary.pointee.load(ordering: .relaxed) & 0xffff_ffff != 0 }
 
     /// Wakes the `count` threads that have waited longest, or as many as there are. Only in ``whileChanging(_:)``, and after the change.

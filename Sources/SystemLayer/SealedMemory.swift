@@ -15,7 +15,7 @@ package final class SealedMemory: @unchecked Sendable {
     package init(size: Int, label: String) throws(SystemError) {
         self.label = label
         number = try check(mp_sealed_create(label, size), "taking \(size) bytes of memory to share")
-        do { bytes = try Self.map(number, size, writable: true) } catch {
+        do { bytes = try Self.map(number, size) } catch {
             close(number)
             throw error
         }
@@ -23,23 +23,23 @@ package final class SealedMemory: @unchecked Sendable {
 
     /// Takes over the descriptor `number` of memory that somebody else has made and fixed, and maps it.
     /// - Throws: EPERM when its size is not fixed.
-    package init(received number: Int32, writable: Bool) throws(SystemError) {
+    package init(received number: Int32) throws(SystemError) {
         self.number = number
         label = ""
         do {
             let size = mp_sealed_length(number)
             try check(Int32(clamping: size), "looking at memory that was received")
-            bytes = try Self.map(number, Int(size), writable: writable)
+            bytes = try Self.map(number, Int(size))
         } catch {
             close(number)
             throw error
         }
     }
 
-    private static func map(_ number: Int32, _ size: Int, writable: Bool) throws(SystemError) -> UnsafeMutableRawBufferPointer {
+    private static func map(_ number: Int32, _ size: Int) throws(SystemError) -> UnsafeMutableRawBufferPointer {
         if size == 0 { return UnsafeMutableRawBufferPointer(start: nil, count: 0) }
         // Filled in at once: the memory is there, and a trap for each page would cost more than the call.
-        let address = mmap(nil, size, writable ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED | Int32(MAP_POPULATE), number, 0)
+        let address = mmap(nil, size, PROT_READ | PROT_WRITE, MAP_SHARED | Int32(MAP_POPULATE), number, 0)
         guard let address, address != MAP_FAILED else { throw SystemError(code: errno, call: "mapping \(size) bytes") }
         return UnsafeMutableRawBufferPointer(start: address, count: size)
     }
@@ -47,7 +47,7 @@ package final class SealedMemory: @unchecked Sendable {
     /// Makes it larger or smaller. It may be elsewhere afterwards.
     package func resize(to size: Int) throws(SystemError) {
         try check(mp_sealed_resize(number, size), "taking \(size) bytes of memory to share")
-        let moved = try Self.map(number, size, writable: true)
+        let moved = try Self.map(number, size)
         unmap()
         bytes = moved
     }

@@ -88,14 +88,7 @@ extension PublicInterface {
                 { try await recursive.async.withLock { _ = Issue.record("another holds the lock") } },
                 { try await condition.async.withLock(when: { false }) { _ = Issue.record("it does not hold") } },
             ]
-            for wait in waits {
-                for pauses in [0, 1, 10, 1000] {
-                    let task = Task { try await wait() }
-                    for _ in 0..<pauses { await Task.yield() }
-                    task.cancel()
-                    await #expect(throws: CancellationError.self) { try await task.value }
-                }
-            }
+            for wait in waits { await expectCancellation(of: wait) }
             try release.set()
             await holder.value
             // Nothing was lost, and nothing is held.
@@ -253,5 +246,15 @@ extension PublicInterface {
             _ = try await child.value
             #expect(items.value == 0)
         }
+    }
+}
+
+/// Expects that a wait ends once its task is cancelled: before it begins, as it does, or later.
+func expectCancellation(of wait: @escaping @Sendable () async throws -> Void) async {
+    for pauses in [0, 1, 10, 1000] {
+        let task = Task { try await wait() }
+        for _ in 0..<pauses { await Task.yield() }
+        task.cancel()
+        await #expect(throws: CancellationError.self) { try await task.value }
     }
 }

@@ -68,14 +68,7 @@ extension PublicInterface {
                 { _ = try await lock.async.withWriteLock(timeout: .seconds(1000)) { Issue.record("another writes") } },
             ]
             let holder = try Holder { try lock.withWriteLock($0) }
-            for wait in waits {
-                for pauses in [0, 1, 10, 1000] {
-                    let task = Task { try await wait() }
-                    for _ in 0..<pauses { await Task.yield() }
-                    task.cancel()
-                    await #expect(throws: CancellationError.self) { try await task.value }
-                }
-            }
+            for wait in waits { await expectCancellation(of: wait) }
             holder.release()
             // Nothing is held, and nobody is let pass who is not there.
             try #expect(lock.withWriteLock(timeout: .zero) { true } == true)
@@ -183,10 +176,4 @@ private struct Numbers: Codable, Sendable {
 }
 
 /// How many threads this process has.
-private func threadCount() -> Int {
-    guard let folder = opendir("/proc/self/task") else { return 0 }
-    defer { closedir(folder) }
-    var count = 0
-    while readdir(folder) != nil { count += 1 }
-    return count
-}
+private func threadCount() -> Int { entries(of: "/proc/self/task").count }
