@@ -1,9 +1,11 @@
 #include "DeathSupport.h"
 
+#include <elf.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/ptrace.h>
 #include <sys/user.h>
 #include <sys/wait.h>
@@ -73,53 +75,95 @@ static bool is_system_call(pid_t pid, uint64_t address) {
     return (ptrace(PTRACE_PEEKTEXT, pid, (void *)address, NULL) & 0xffff) == 0x050f;
 }
 
-// Executes one instruction. Returns 1; 0 at the second stop; negative for anything else.
+// Whether it is the kernel's code for reading the clock.
+static bool is_vdso(uint64_t address) {
+    uint64_t start = getauxval(AT_SYSINFO_EHDR);
+    if (start == 0 || address < start) return false;
+    const Elf64_Ehdr *header = (const Elf64_Ehdr *)start;
+    const Elf64_Phdr *segments = (const Elf64_Phdr *)(start + header->e_phoff);
+    for (int i = 0; i < header->e_phnum; i++)
+        if (segments[i].p_type == PT_LOAD && address - start < segments[i].p_memsz) return true;
+    return false;
+}
+
+// Continues to a breakpoint in the process's own copy of its code, and takes that away.
+// Returns 1; 0 at the second stop; negative for anything else.
+static int run_to_breakpoint(pid_t pid, uint64_t address) {
+    const long trap = 0xcc;
+    errno = 0;
+    long original = ptrace(PTRACE_PEEKTEXT, pid, (void *)address, NULL);
+    if (errno != 0) return -1000 - errno;
+    ptrace(PTRACE_POKETEXT, pid, (void *)address, (void *)((original & ~0xffL) | trap));
+    ptrace(PTRACE_CONT, pid, NULL, NULL);
+    int signal = next_stop(pid);
+    if (signal < 0) return signal;
+    ptrace(PTRACE_POKETEXT, pid, (void *)address, (void *)original);
+    if (signal == SIGSTOP) return 0;
+    if (signal != SIGTRAP) return -signal;
+    ptrace(PTRACE_POKEUSER, pid, (void *)offsetof(struct user_regs_struct, rip), (void *)address);
+    return 1;
+}
+
+// Executes one instruction; or the whole call, if it is the first one in the vDSO. That begins anew while the kernel moves the clock's base on, which a stepped
+// process is slow enough to meet often, and does nothing that others see. Returns as run_to_breakpoint().
 static int step(pid_t pid) {
+    if (is_vdso(instruction_pointer(pid))) {
+        uint64_t stack = (uint64_t)ptrace(PTRACE_PEEKUSER, pid, (void *)offsetof(struct user_regs_struct, rsp), NULL);
+        return run_to_breakpoint(pid, (uint64_t)ptrace(PTRACE_PEEKDATA, pid, (void *)stack, NULL));
+    }
     if (ptrace(PTRACE_SINGLESTEP, pid, NULL, NULL) != 0) return -1000 - errno;
     int signal = next_stop(pid);
     return signal == SIGTRAP ? 1 : signal == SIGSTOP ? 0 : signal > 0 ? -signal : signal;
 }
 
-long ds_record(pid_t pid, uint64_t *addresses, uint8_t *effects, long capacity, const struct ds_region *regions, int region_count) {
+static void copy_regions(const struct ds_region *regions, int region_count) {
     for (int i = 0; i < region_count; i++) memcpy(regions[i].copy, regions[i].start, regions[i].length);
+}
+
+// As step(). Sets whether others can see that the instruction was executed.
+static int watched_step(pid_t pid, const struct ds_region *regions, int region_count, uint8_t *effect) {
+    *effect = is_system_call(pid, instruction_pointer(pid));
+    int result = step(pid);
+    if (result <= 0) return result;
+    for (int i = 0; i < region_count; i++) {
+        if (memcmp(regions[i].copy, regions[i].start, regions[i].length) == 0) continue;
+        memcpy(regions[i].copy, regions[i].start, regions[i].length);
+        *effect = 1;
+    }
+    return 1;
+}
+
+long ds_record(pid_t pid, uint64_t *addresses, uint8_t *effects, long capacity, const struct ds_region *regions, int region_count) {
+    copy_regions(regions, region_count);
     for (long n = 0; n < capacity; n++) {
         addresses[n] = instruction_pointer(pid);
-        effects[n] = is_system_call(pid, addresses[n]);
-        int result = step(pid);
+        int result = watched_step(pid, regions, region_count, &effects[n]);
         if (result <= 0) return result < 0 ? result : n;
-        for (int i = 0; i < region_count; i++) {
-            if (memcmp(regions[i].copy, regions[i].start, regions[i].length) == 0) continue;
-            memcpy(regions[i].copy, regions[i].start, regions[i].length);
-            effects[n] = 1;
-        }
     }
     return -2000;
 }
 
-// A breakpoint, in the process's own copy of its code. Stepping all the way would cost some ten microseconds an instruction.
+int ds_step(pid_t pid, long instructions) {
+    int result = 1;
+    while (result > 0 && instructions-- > 0) result = step(pid);
+    return result;
+}
+
+int ds_step_past_effects(pid_t pid, long count, const struct ds_region *regions, int region_count) {
+    copy_regions(regions, region_count);
+    int result = 1;
+    uint8_t effect;
+    for (; result > 0 && count > 0; count -= effect) result = watched_step(pid, regions, region_count, &effect);
+    return result;
+}
+
+// With a breakpoint: stepping all the way would cost some ten microseconds an instruction.
 int ds_run_to(pid_t pid, uint64_t address, long occurrence) {
-    const long trap = 0xcc;
-    if (instruction_pointer(pid) == address && occurrence-- == 0) return 1;
-    errno = 0;
-    long original = ptrace(PTRACE_PEEKTEXT, pid, (void *)address, NULL);
-    if (errno != 0) return -1000 - errno;
     for (;;) {
-        // Past the place itself first: the process may be standing on it.
-        int result = step(pid);
+        bool is_there = instruction_pointer(pid) == address;
+        if (is_there && occurrence-- == 0) return 1;
+        int result = is_there ? step(pid) : run_to_breakpoint(pid, address);
         if (result <= 0) return result;
-        if (instruction_pointer(pid) == address) {
-            if (occurrence-- == 0) return 1;
-            continue;
-        }
-        ptrace(PTRACE_POKETEXT, pid, (void *)address, (void *)((original & ~0xffL) | trap));
-        ptrace(PTRACE_CONT, pid, NULL, NULL);
-        int signal = next_stop(pid);
-        if (signal < 0) return signal;
-        ptrace(PTRACE_POKETEXT, pid, (void *)address, (void *)original);
-        if (signal == SIGSTOP) return 0;
-        if (signal != SIGTRAP) return -signal;
-        ptrace(PTRACE_POKEUSER, pid, (void *)offsetof(struct user_regs_struct, rip), (void *)address);
-        if (occurrence-- == 0) return 1;
     }
 }
 
@@ -133,6 +177,16 @@ bool ds_is_supported(void) {
 long ds_record(pid_t pid, uint64_t *addresses, uint8_t *effects, long capacity, const struct ds_region *regions, int region_count) {
     (void)pid, (void)addresses, (void)effects, (void)capacity, (void)regions, (void)region_count;
     return -2000;
+}
+
+int ds_step(pid_t pid, long instructions) {
+    (void)pid, (void)instructions;
+    return -1000;
+}
+
+int ds_step_past_effects(pid_t pid, long count, const struct ds_region *regions, int region_count) {
+    (void)pid, (void)count, (void)regions, (void)region_count;
+    return -1000;
 }
 
 int ds_run_to(pid_t pid, uint64_t address, long occurrence) {

@@ -29,8 +29,6 @@ struct Execution {
     var undo: () throws -> Void = {}
     /// How many victims there are at most, beside those for each state of the shared memory.
     var samples = 100
-    /// At which part of the points no victim may come to die, of several recorded paths.
-    var tolerance = 0.1
     /// More granules than these are not watched for changes.
     var watchedGranules = 16
 
@@ -42,13 +40,14 @@ struct Execution {
         try operation()
         try undo()
         try end(try makeVictim())
-        // A path may differ from the recorded one here and there, by what malloc has at hand. Where most paths do, the recorded one was the odd one out.
+        let watched = WatchedMemory(of: arena, granules: watchedGranules)
         var missed = 0
         for _ in 1...3 {
-            let trace = try record()
+            let trace = try record(watched)
             let points = Laboratory.isExtended ? Array(0...trace.addresses.count) : trace.points(samples: samples)
-            missed = try killEverywhere(points, of: trace)
-            if Double(missed) > tolerance * Double(points.count) { continue }
+            missed = try killEverywhere(points, of: trace, watched)
+            // Where many paths are shorter, the recorded one was the odd one out.
+            if Double(missed) > 0.1 * Double(points.count) { continue }
             let seconds = Double((monotonicNow() - began) / 10_000_000) / 100
             print(
                 "\(Laboratory.reportPrefix)\(name): \(trace.addresses.count) instructions, \(trace.effectCount) of them seen by others, "
@@ -60,17 +59,23 @@ struct Execution {
     }
 
     /// Makes a victim for each point. Returns at how many points none has died.
-    private func killEverywhere(_ points: [Int], of trace: Trace) throws -> Int {
-        // Where a path goes by the clock, every second victim may take another: the next comes there.
-        try points.count { point in try !(0..<4).contains { _ in try kill(at: point, of: trace) } }
+    private func killEverywhere(_ points: [Int], of trace: Trace, _ watched: WatchedMemory) throws -> Int {
+        try points.count { point in
+            // A path may differ from the recorded one by the clock, by what malloc has at hand, or by what others do meanwhile: the next victim comes there.
+            for _ in 1...4 {
+                if try kill(at: point, of: trace, { try run($0, to: point, of: trace) }) { return false }
+            }
+            // One that is stepped, at the pace of the recording, dies at the same point of its own path.
+            return try !kill(at: point, of: trace) { try step($0, to: point, of: trace, watched) }
+        }
     }
 
-    /// Makes a victim for a point.
+    /// Makes a victim for a point, to which `advance` brings it.
     /// - Returns: false if it has ended without coming there.
-    private func kill(at point: Int, of trace: Trace) throws -> Bool {
+    private func kill(at point: Int, of trace: Trace, _ advance: (Victim) throws -> Bool) throws -> Bool {
         let victim = try makeVictim()
         do {
-            let isThere = try run(victim, to: point, of: trace)
+            let isThere = try advance(victim)
             if let meddle {
                 try meddle()
                 if isThere { try require(ds_finish(victim.pid), "going on") }
@@ -136,6 +141,17 @@ struct Execution {
         return result == 1
     }
 
+    /// After as many effects as the path to `point` has, if it ends with one; else after as many instructions.
+    /// - Returns: false when the victim has come to its end.
+    private func step(_ victim: Victim, to point: Int, of trace: Trace, _ watched: WatchedMemory) throws -> Bool {
+        let result =
+            trace.effects[point - 1] != 0
+            ? ds_step_past_effects(victim.pid, trace.effectCount(before: point), watched.regions, Int32(watched.regions.count))
+            : ds_step(victim.pid, point)
+        try require(result, "stepping there")
+        return result == 1
+    }
+
     private func end(_ victim: Victim) throws {
         ds_kill(victim.pid)
         try afterDeath()
@@ -143,19 +159,7 @@ struct Execution {
         try check(victim.identity)
     }
 
-    private func record() throws -> Trace {
-        var regions: [ds_region] = []
-        func watch(_ offset: Int, _ length: Int) {
-            regions.append(
-                ds_region(
-                    start: arena.base + offset, length: length, copy: UnsafeMutableRawPointer.allocate(byteCount: length, alignment: 64)))
-        }
-        watch(0, ArenaLayout.processTable + 64 * ArenaLayout.processEntrySize)
-        watch(ArenaLayout.threadTable, 64 * ArenaLayout.threadRecordSize)
-        watch(ArenaLayout.granuleTable, 4096)
-        watch(arena.firstGranule, watchedGranules * ArenaLayout.granuleSize)
-        defer { for region in regions { region.copy.deallocate() } }
-
+    private func record(_ watched: WatchedMemory) throws -> Trace {
         let capacity = 1_000_000
         let addresses = UnsafeMutablePointer<UInt64>.allocate(capacity: capacity)
         let effects = UnsafeMutablePointer<UInt8>.allocate(capacity: capacity)
@@ -164,7 +168,7 @@ struct Execution {
             effects.deallocate()
         }
         let victim = try makeVictim()
-        let count = ds_record(victim.pid, addresses, effects, capacity, regions, Int32(regions.count))
+        let count = ds_record(victim.pid, addresses, effects, capacity, watched.regions, Int32(watched.regions.count))
         try end(victim)
         try require(Int32(clamping: count), "recording")
         return Trace(
@@ -174,6 +178,25 @@ struct Execution {
 
     private func require(_ result: Int32, _ what: String) throws {
         if result < 0 { throw Laboratory.Failure(description: "\(name): \(what): \(result) (see DeathSupport.h)") }
+    }
+}
+
+/// The part of the arena in which changes are effects.
+private final class WatchedMemory {
+    private(set) var regions: [ds_region] = []
+
+    init(of arena: Arena, granules: Int) {
+        watch(arena.base, ArenaLayout.processTable + 64 * ArenaLayout.processEntrySize)
+        watch(arena.base + ArenaLayout.threadTable, 64 * ArenaLayout.threadRecordSize)
+        watch(arena.base + ArenaLayout.granuleTable, 4096)
+        watch(arena.base + arena.firstGranule, granules * ArenaLayout.granuleSize)
+    }
+
+    deinit { for region in regions { region.copy.deallocate() } }
+
+    private func watch(_ start: UnsafeMutableRawPointer, _ length: Int) {
+        regions.append(
+            ds_region(start: start, length: length, copy: UnsafeMutableRawPointer.allocate(byteCount: length, alignment: 64)))
     }
 }
 
@@ -195,7 +218,9 @@ private struct Trace {
         }
     }
 
-    var effectCount: Int { effects.reduce(0) { $0 + Int($1) } }
+    var effectCount: Int { effectCount(before: effects.count) }
+
+    func effectCount(before point: Int) -> Int { effects[..<point].count { $0 != 0 } }
 
     /// Before which instructions to kill. A dead process's own memory is lost, so two places differ only in what others can see: one after each such
     /// instruction is enough. The samples are there in case that is wrong.

@@ -172,7 +172,7 @@ enum ReadWriteExperiments {
                     try before()
                 }, meanwhile: meanwhile, operation: operation, check: { _ in try self.check() },
                 // One that sleeps goes round its loop as often as the debugger's pace and another thread's have it: many of its steps are these.
-                samples: sleeps ? 40 : 100, tolerance: sleeps ? 0.3 : 0.1
+                samples: sleeps ? 40 : 100
             ).run()
         }
 

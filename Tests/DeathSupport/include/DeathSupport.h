@@ -25,6 +25,11 @@ int ds_await_stop(pid_t pid);
 /// Returns the number of instructions; negative as `ds_await_stop`; -2000 when they are more than `capacity`.
 long ds_record(pid_t pid, uint64_t *addresses, uint8_t *effects, long capacity, const struct ds_region *regions, int region_count);
 
+/// Steps from the first stop through so many instructions; or until `count` of them were such as `ds_record` marks.
+/// Return 1, or 0 when the process came to its second stop before that; negative as `ds_await_stop`.
+int ds_step(pid_t pid, long instructions);
+int ds_step_past_effects(pid_t pid, long count, const struct ds_region *regions, int region_count);
+
 /// Runs from the first stop to just before the instruction at `address` would be executed for the `occurrence`th time (counted from 0).
 /// Returns 1, or 0 when the process came to its second stop before that; negative as `ds_await_stop`.
 int ds_run_to(pid_t pid, uint64_t address, long occurrence);
