@@ -2,6 +2,7 @@
 
 #include <elf.h>
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -116,6 +117,22 @@ static int step(pid_t pid) {
     return signal == SIGTRAP ? 1 : signal == SIGSTOP ? 0 : signal > 0 ? -signal : signal;
 }
 
+// Stepping changes to the process and back at each instruction, which takes several times as long where another processor has to be woken for it.
+// Has both run where the caller is; the process stays there. Returns where the caller could run before.
+static cpu_set_t move_together(pid_t pid) {
+    cpu_set_t before, here;
+    sched_getaffinity(0, sizeof before, &before);
+    CPU_ZERO(&here);
+    CPU_SET(sched_getcpu(), &here);
+    sched_setaffinity(0, sizeof here, &here);
+    sched_setaffinity(pid, sizeof here, &here);
+    return before;
+}
+
+static void move_apart(cpu_set_t before) {
+    sched_setaffinity(0, sizeof before, &before);
+}
+
 static void copy_regions(const struct ds_region *regions, int region_count) {
     for (int i = 0; i < region_count; i++) memcpy(regions[i].copy, regions[i].start, regions[i].length);
 }
@@ -135,25 +152,33 @@ static int watched_step(pid_t pid, const struct ds_region *regions, int region_c
 
 long ds_record(pid_t pid, uint64_t *addresses, uint8_t *effects, long capacity, const struct ds_region *regions, int region_count) {
     copy_regions(regions, region_count);
-    for (long n = 0; n < capacity; n++) {
+    cpu_set_t before = move_together(pid);
+    int result = 1;
+    long n = 0;
+    for (; n < capacity; n++) {
         addresses[n] = instruction_pointer(pid);
-        int result = watched_step(pid, regions, region_count, &effects[n]);
-        if (result <= 0) return result < 0 ? result : n;
+        result = watched_step(pid, regions, region_count, &effects[n]);
+        if (result <= 0) break;
     }
-    return -2000;
+    move_apart(before);
+    return result < 0 ? result : result == 0 ? n : -2000;
 }
 
 int ds_step(pid_t pid, long instructions) {
+    cpu_set_t before = move_together(pid);
     int result = 1;
     while (result > 0 && instructions-- > 0) result = step(pid);
+    move_apart(before);
     return result;
 }
 
 int ds_step_past_effects(pid_t pid, long count, const struct ds_region *regions, int region_count) {
     copy_regions(regions, region_count);
+    cpu_set_t before = move_together(pid);
     int result = 1;
     uint8_t effect;
     for (; result > 0 && count > 0; count -= effect) result = watched_step(pid, regions, region_count, &effect);
+    move_apart(before);
     return result;
 }
 
