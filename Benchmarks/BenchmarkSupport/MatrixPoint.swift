@@ -26,12 +26,15 @@ struct MatrixCharts {
     // All in one drawing would be a knot.
     private static let families = [
         Family(
-            title: "The library's own locks", locks: ["value", "adaptive", "recursive", "semaphore", "writers"],
+            title: "The library's own locks", locks: ["value", "adaptive", "recursive", "semaphore"],
             baselines: ["c.tid-futex", "python.Lock", "python.Value.get_lock"]),
         Family(
             title: "pthread mutexes", locks: ["pthreadNormal", "pthreadAdaptive", "pthreadRobust"],
             baselines: ["c.pthread-normal", "c.pthread-adaptive", "c.pthread-robust", "python.Lock"]),
-        Family(title: "Without exclusion", locks: ["readers", "atomic", "queue"], baselines: ["c.tid-futex", "c.pthread-normal"]),
+        Family(
+            title: "Read-write locks", locks: ["writers", "readers", "mixed"],
+            baselines: ["c.pthread-rwlock", "c.pthread-rwlock-read", "c.pthread-rwlock-mixed"]),
+        Family(title: "Without exclusion", locks: ["atomic", "queue"], baselines: ["c.tid-futex", "c.pthread-normal"]),
     ]
     private static let quantities: [(name: String, title: String, scale: Axis.Scale)] = [
         ("throughput", "millions of turns a second", .logarithmic), ("p99.9", "p99.9 wait, ns", .logarithmic),

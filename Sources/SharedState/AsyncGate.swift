@@ -6,24 +6,29 @@ enum AsyncGate {
     /// returns something; a last time at `deadline`.
     /// - Parameters:
     ///   - offset: the lock's place.
-    ///   - waitUntilFree: blocks until the lock looks free, `deadline` has passed, or what it is given is cancelled, which it throws. Called on a thread of its own.
+    ///   - wait: blocks until the lock looks free, `deadline` has passed, or what it is given is cancelled, which it throws. Called on a thread of its own, with how many
+    ///     attempts there have been.
+    ///   - attempt: given what `wait` has returned, which is never lost: nil where nobody has waited.
     /// - Returns: nil at `deadline`.
     /// - Throws: `CancellationError` when the task is cancelled while it waits; what `attempt` throws.
-    static func whenFree<R>(
+    static func whenFree<R, Waited: Sendable>(
         _ offset: UInt64, until deadline: Deadline, isolation: isolated (any Actor)?,
-        waitUntilFree: @escaping @Sendable (WaitCancellation) throws -> Void, _ attempt: () throws -> R?
+        wait: @escaping @Sendable (WaitCancellation, Int) throws -> Waited, _ attempt: (Waited?) throws -> R?
     ) async throws -> R? {
         try Task.checkCancellation()
-        if let result = try attempt() { return result }
+        if let result = try attempt(nil) { return result }
         if deadline.hasPassed { return nil }
-        guard try await enter(offset, until: deadline) else { return try attempt() }
+        guard try await enter(offset, until: deadline) else { return try attempt(nil) }
         // Once it is done: before, the next would find the lock held, and wait for it by way of a thread. So it has it where no other process is faster.
         defer { leave(offset) }
+        var attempts = 1
+        var waited: Waited?
         while true {
             let isLast = deadline.hasPassed
-            if let result = try attempt() { return result }
+            if let result = try attempt(waited) { return result }
             if isLast { return nil }
-            try await AsyncWait.run(waitUntilFree)
+            attempts += 1
+            waited = try await AsyncWait.run { [attempts] in try wait($0, attempts) }
         }
     }
 

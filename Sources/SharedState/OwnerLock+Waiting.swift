@@ -12,7 +12,7 @@ extension OwnerLock {
     private static let longestPause: UInt64 = 8_000
     /// After so many sleeps it asks for the lock. They are counted, and not the time, as turns are long or short and contenders few or many: sleepers are woken
     /// in turn, so whoever is faster, each has a turn of its own in three rounds.
-    private static let patience = 2
+    static let patience = 2
     /// How long to sleep at most, in ns. The second where a wake-up may be missed, as the kernel lacks the heavy fence.
     private static let sleeping: UInt64 = 50_000_000
     private static let sleepingUnsure: UInt64 = 1_000_000

@@ -65,18 +65,18 @@ extension SharedLock {
             var began: UInt64?
             var isTaken = false
             defer { if !isTaken, let began { lock.noteGivenUp(since: began) } }
-            return try await AsyncGate.whenFree(
-                lock.handle, until: deadline, isolation: isolation, waitUntilFree: { try lock.waitUntilFree(until: deadline, $0) }
-            ) {
-                let result = try lock.withLockIfFree(site, waitingSince: began) { death in
+            return try await AsyncGate.whenFree(lock.handle, until: deadline, isolation: isolation) { cancellation, attempts in
+                try lock.waitUntilFree(until: deadline, cancellation, afterAttempts: attempts)
+            } _: { request in
+                defer { if !isTaken, began == nil { began = lock.recorder?.now } }
+                guard lock.conclude(request ?? .none) || deadline.hasPassed else { return nil }
+                return try lock.withLockIfFree(site, waitingSince: began) { death in
                     isTaken = true
                     try settle(death)
                 } _: {
                     isTaken = true
                     return try body()
                 }
-                if !isTaken, began == nil { began = lock.recorder?.now }
-                return result
             }
         }
     }
@@ -93,10 +93,13 @@ extension SharedLock {
     }
 
     /// Blocks until nobody seems to hold the lock, which is then left to whoever takes it; at most until `deadline`.
+    /// - Parameter attempts: how many have been made to take it. After a few in vain it is asked for, where its kind knows that.
+    /// - Returns: what has been asked, for the next attempt to conclude.
     /// - Throws: `CancellationError` once `cancellation` is.
-    func waitUntilFree(until deadline: Deadline, _ cancellation: WaitCancellation) throws {
-        if let adaptive { return try adaptive.waitUntilFree(until: deadline, in: arena, cancellation) }
-        guard let pthread else { return }
+    @discardableResult
+    func waitUntilFree(until deadline: Deadline, _ cancellation: WaitCancellation, afterAttempts attempts: Int = 0) throws -> LockRequest {
+        if let adaptive { return try adaptive.waitUntilFree(until: deadline, in: arena, cancellation, afterAttempts: attempts) }
+        guard let pthread else { return .none }
         // The C library's locks can only be waited for by taking them, in the thread that lets go of them again: so this one takes it, lets go, and has seen it
         // free. The library's unlock wakes the next that waits for it.
         while !cancellation.isCancelled {
@@ -104,16 +107,20 @@ extension SharedLock {
             let part = min(deadline, Deadline(after: Self.uninterrupted))
             switch try pthread.mutex.lock(until: part) {
             case .notTaken:
-                if deadline.hasPassed { return }
+                if deadline.hasPassed { return .none }
                 continue
             // It is told only once, and not to who is to know it. Should this thread die before it has said so, it is told again.
             case .takenFromDead: pthread.owner.leaveWordOfDeath()
             case .taken: break
             }
-            return try pthread.mutex.unlock()
+            try pthread.mutex.unlock()
+            return .none
         }
         throw CancellationError()
     }
+
+    /// As ``OwnerLock/conclude(_:)``.
+    func conclude(_ request: LockRequest) -> Bool { adaptive?.conclude(request) ?? true }
 
     /// For how long a cancelled wait for one of the C library's locks may go on: short for who has cancelled it, and long beside the 10 us that looking takes.
     private static let uninterrupted = Duration.milliseconds(5)

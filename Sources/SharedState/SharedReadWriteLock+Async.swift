@@ -102,14 +102,14 @@ extension SharedReadWriteLock {
         private func write<R>(
             until deadline: Deadline, isolation: isolated (any Actor)?, _ turn: (_ isAfterDeath: Bool) throws -> R
         ) async throws -> R? {
-            // The turn that a thread has got on this task's behalf.
-            let given = Given()
-            return try await AsyncGate.whenFree(lock.handle, until: deadline, isolation: isolation) { [lock] cancellation in
-                given.isAfterDeath = try lock.beginWriting(until: deadline, cancellation)
-                if given.isAfterDeath != nil { lock.giveToProcess() }
-            } _: {
-                guard let isAfterDeath = try given.take().map({ lock.takeFromProcess(afterDeath: $0) }) ?? lock.beginWriting(until: .past)
-                else { return nil }
+            // The turn that a thread gets on this task's behalf, which the task takes from it.
+            try await AsyncGate.whenFree(lock.handle, until: deadline, isolation: isolation) { [lock] cancellation, _ in
+                let isAfterDeath = try lock.beginWriting(until: deadline, cancellation)
+                if isAfterDeath != nil { lock.giveToProcess() }
+                return isAfterDeath
+            } _: { given in
+                let taken = (given ?? nil).map { lock.takeFromProcess(afterDeath: $0) }
+                guard let isAfterDeath = try taken ?? lock.beginWriting(until: .past) else { return nil }
                 return try turn(isAfterDeath)
             }
         }
@@ -134,17 +134,6 @@ extension SharedReadWriteLock {
         let token = ThreadRecords.currentToken(in: block.arena)
         ThreadRecords.enter(writers.offset)
         writers.word.pointee.store(token, ordering: .releasing)
-        return isAfterDeath
-    }
-}
-
-/// What one thread leaves for the next, of which each waits until the one before has ended.
-private final class Given: @unchecked Sendable {
-    // Unchecked: one thread at a time.
-    var isAfterDeath: Bool?
-
-    func take() -> Bool? {
-        defer { isAfterDeath = nil }
         return isAfterDeath
     }
 }

@@ -20,7 +20,7 @@ extension WaitQueue {
             return try lock.withLockIfFree(CallSite(#fileID, #line), afterDeath: { try lock.refuse($0) }, attempt)
         }
         try Task.checkCancellation()
-        if case .some(.some(let result)) = try attemptUnderLock() { return result }
+        if lock?.conclude(.none) ?? true || deadline.hasPassed, case .some(.some(let result)) = try attemptUnderLock() { return result }
         if deadline.hasPassed { return nil }
         let task = WaitingTask(until: deadline)
         return try await withTaskCancellationHandler {
@@ -180,15 +180,20 @@ final class WaitingLine: @unchecked Sendable {
         var current: [WaitingTask] = []
         var isNotified = false
         var isUsed = false
+        // In vain: another held the shared lock.
+        var attempts = 0
+        var request = LockRequest.none
         while takeTasks(&current) {
-            let outcomes = attempt(current)
+            let outcomes = attempt(current, request)
             // Whoever looks after a notification and finds nothing has used it, too.
             isUsed = isUsed || outcomes.contains { $0 == .success || $0 == .failure }
             // The entry stays as it is until the attempts have been made.
             if outcomes.contains(.notMade) {
-                awaitSharedLock()
+                attempts += 1
+                request = awaitSharedLock(afterAttempts: attempts)
                 continue
             }
+            (attempts, request) = (0, .none)
             guard let waiter else {
                 usleep(1000)
                 continue
@@ -209,6 +214,8 @@ final class WaitingLine: @unchecked Sendable {
             case .timedOut: break
             }
         }
+        // Where no attempt has followed.
+        _ = sharedLock?.conclude(request)
         waiter?.leave(passingOn: true)
         withExtendedLifetime(current) {}
     }
@@ -217,7 +224,8 @@ final class WaitingLine: @unchecked Sendable {
     private var nextDeadline: Deadline { tasks.reduce(.never) { $1.state == .waiting ? min($0, $1.deadline) : $0 } }
 
     /// Waits until the lock under which attempts are made looks free, or there is something else to do.
-    private func awaitSharedLock() {
+    /// - Returns: what has been asked of it.
+    private func awaitSharedLock(afterAttempts attempts: Int) -> LockRequest {
         let cancellation = WaitCancellation()
         let end: Deadline? = Self.lock.withLock {
             if left == 0 { return nil }
@@ -226,10 +234,11 @@ final class WaitingLine: @unchecked Sendable {
             lockWait = (cancellation, end)
             return end
         }
-        guard let end else { return }
+        guard let end else { return .none }
         // What may go wrong goes wrong for the next attempt, too, which tells its task. It is cancelled for the tasks' sake.
-        try? sharedLock?.waitUntilFree(until: end, cancellation)
+        let request = try? sharedLock?.waitUntilFree(until: end, cancellation, afterAttempts: attempts)
         Self.lock.withLock { lockWait = nil }
+        return request ?? .none
     }
 
     /// The tasks that wait now.
@@ -246,7 +255,7 @@ final class WaitingLine: @unchecked Sendable {
     }
 
     /// Has those tasks make an attempt that wait, up to the first that finds the shared lock held, after which only those do that have no more time.
-    private func attempt(_ current: [WaitingTask]) -> Set<WaitingTask.Outcome> {
+    private func attempt(_ current: [WaitingTask], _ request: LockRequest) -> Set<WaitingTask.Outcome> {
         var outcomes: Set<WaitingTask.Outcome> = []
         for task in current where !outcomes.contains(.notMade) || task.deadline.hasPassed {
             let isWaiting = Self.lock.withLock {
@@ -257,7 +266,7 @@ final class WaitingLine: @unchecked Sendable {
             guard isWaiting else { continue }
             // It comes after the look at the clock, as the last attempt has to.
             let isLast = task.deadline.hasPassed
-            let outcome = task.attempt()
+            let outcome = sharedLock?.conclude(request) ?? true || isLast ? task.attempt() : .notMade
             outcomes.insert(outcome)
             let error: (any Error)?? = Self.lock.withLock {
                 if !outcome.endsWait, !task.isCancelled, !isLast {

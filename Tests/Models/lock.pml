@@ -38,13 +38,13 @@ bool first_supervisor_gone;
 #define CANCELS 0
 #endif
 bool cancelled;           /* the tasks that wait */
-bool lost;                /* a task died between its thread's seeing the lock free and its own attempt: sleepers then find that by themselves */
+bool lost;                /* a task died between its thread's seeing the lock free and its own attempt, or after that: sleepers then find that by themselves */
 #define woken(flag) (!flag || lost)
+#define is_for(t) (asker == 0 || asker == t || lost)
 #else
 #define woken(flag) (!flag)
-#endif
-
 #define is_for(t) (asker == 0 || asker == t)
+#endif
 
 inline wake_one() {
     /* Any one sleeper, a dead one included: the kernel takes the dead off its queue, but may just have picked one that then dies. */
@@ -232,27 +232,66 @@ gone:   skip
 }
 
 #ifdef ASYNC
-/* A task: it tries the lock, whoever has asked for it, and a thread of its process (here the same) waits until the lock is free, and asks for nothing. */
+/* A task: a thread of its process (here the same) waits until the lock is free, and asks for it; that stands until the task itself is about to try the lock. */
 proctype Task(byte i) {
     byte current, seen_asker;
-    bool seen, called, goes_to_try, is_last;
+    bool seen, called, is_between, has_asked, is_last, has_slept;
     {
         skip;
-try:    atomic { listed[i] = true; goes_to_try = false }
+try:    atomic {
+            is_between = false;
+            if
+            :: is_for(i + 1) || is_last ->
+                listed[i] = true;
+                if
+                :: asker == i + 1 ->
+                    has_asked = true
+#ifndef TAKE_AND_GO_ON_ASKING
+                    ; asker = 0
+#endif
+                :: else
+                fi
+            :: else -> goto failed
+            fi }
         current = word;
         atomic { drain(i); if :: (current & TOKEN) == 0 && word == current -> word = i + 1; inside++; goto taken :: else -> forget() fi };
-        listed[i] = false;
+        /* Who has seen, some time ago, that it had asked may have called it, and nobody else, just now. */
+        atomic { listed[i] = false; is_between = has_asked && !is_last }
+failed: skip;
 #ifdef GIVE_UP
         if :: is_last -> goto gone :: else fi;
 #endif
 #ifndef WATCH_UNLISTED
-        listed[i] = true;
+        atomic { listed[i] = true; is_between = false }
 #endif
-wait:   atomic { announced = true; seen_asker = asker }
+wait:   skip;
+        if
+        :: cancelled ->
+            atomic {
+                is_last = true
+#ifndef CANCEL_AND_GO_ON_ASKING
+                ; if :: asker == i + 1 -> asker = 0 :: else fi
+#endif
+            }
+#ifdef GIVE_UP
+        :: atomic { is_last = true; if :: asker == i + 1 -> asker = 0 :: else fi }
+#endif
+        :: !cancelled
+        fi;
+        atomic {
+            announced = true;
+#ifndef PATIENT
+            if
+            :: has_slept && !is_last && asker == 0 -> asker = i + 1
+            :: skip
+            fi;
+#endif
+            seen_asker = asker
+        }
         atomic { heavy_fence() }
         current = word;
         if
-        :: cancelled ->
+        :: cancelled && is_last ->
 #ifndef CANCEL_SILENTLY
             if
             :: (current & TOKEN) == 0 ->
@@ -262,14 +301,19 @@ wait:   atomic { announced = true; seen_asker = asker }
             fi;
 #endif
             atomic { forget(); listed[i] = false; goto gone }
-        :: !cancelled && (current & TOKEN) == 0 && is_for(0) -> atomic { forget(); goes_to_try = true; listed[i] = false; goto try }
-#ifdef GIVE_UP
-        :: !cancelled -> atomic { goes_to_try = ((current & TOKEN) == 0); is_last = true; forget(); listed[i] = false; goto try }
-#endif
+        :: is_last && !cancelled -> atomic { is_between = ((current & TOKEN) == 0); forget(); listed[i] = false; goto try }
+        :: !is_last && (current & TOKEN) == 0 && is_for(i + 1) -> atomic { forget(); is_between = true; listed[i] = false; goto try }
         :: else
         fi;
-        atomic { if :: announced && asker == seen_asker -> asleep[i] = true; forget() :: else -> forget(); goto wait fi }
-        atomic { woken(asleep[i]) || cancelled -> asleep[i] = false; goto wait }
+        atomic {
+            has_slept = true;
+            if
+            :: seen_asker == i + 1 -> if :: word == current -> dozing[i] = true :: else -> forget(); goto wait fi
+            :: else -> if :: announced && asker == seen_asker -> asleep[i] = true :: else -> forget(); goto wait fi
+            fi;
+            forget()
+        }
+        atomic { (woken(asleep[i]) && woken(dozing[i])) || cancelled -> asleep[i] = false; dozing[i] = false; goto wait }
 taken:  assert(inside == 1 && word == i + 1);
         atomic { letting_go[i] = true; inside--; forget() }
         atomic { seen = announced; seen_asker = asker }
@@ -278,10 +322,12 @@ taken:  assert(inside == 1 && word == i + 1);
 gone:   skip
     } unless { killed[i] }
     atomic {
-        if :: killed[i] && goes_to_try -> lost = true :: else fi;
+        if :: killed[i] && is_between -> lost = true :: else fi;
         end_of_thread(i);
-        goes_to_try = false;
-        is_last = false
+        is_between = false;
+        has_asked = false;
+        is_last = false;
+        has_slept = false
     }
 }
 #endif

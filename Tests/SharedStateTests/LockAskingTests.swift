@@ -61,6 +61,40 @@ import Testing
         #expect(!hasAsked)
     }
 
+    /// What a thread asks on a task's behalf stands until the task makes its attempt.
+    @Test func aTaskAsksAfterAttemptsInVain() throws {
+        let token = ThreadRecords.currentToken(in: arena)
+        let first = try lock.waitUntilFree(in: arena, WaitCancellation(), afterAttempts: 1)
+        #expect(lock.isFor(asker) && lock.conclude(first))
+        let request = try lock.waitUntilFree(in: arena, WaitCancellation(), afterAttempts: 3)
+        #expect(lock.isFor(token) && !lock.isFor(asker) && !lock.conclude(.none))
+        #expect(lock.conclude(request))
+        #expect(lock.isFor(asker))
+    }
+
+    @Test func aTaskLeavesItToTheAsker() throws {
+        leaveToAsker()
+        #expect(!lock.conclude(.none))
+        // The asker has no thread that could take it.
+        lock.settle(asker)
+        #expect(lock.conclude(.none))
+    }
+
+    @Test func aCancelledTaskNoLongerAsks() throws {
+        lock.lock(in: arena)
+        let (cancellation, ended) = (WaitCancellation(), WaitQueueTests.Ended())
+        try startThread(name: "test") {
+            #expect(throws: CancellationError.self) { try lock.waitUntilFree(in: arena, cancellation, afterAttempts: 3) }
+            ended.end()
+        }
+        #expect(eventually { OwnerLock.asker(lock.announcement.pointee.load(ordering: .acquiring)) != 0 })
+        cancellation.cancel()
+        ended.wait()
+        #expect(lock.isFor(asker))
+        lock.unlock()
+        #expect(lock.word.pointee.load(ordering: .acquiring) == 0, "it was left to nobody")
+    }
+
     @Test func theAskersDeathIsSettled() {
         leaveToAsker()
         lock.settle(asker)
