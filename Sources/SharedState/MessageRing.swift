@@ -27,7 +27,8 @@ struct MessageRing {
     var arena: Arena { block.arena }
 
     /// Makes the object, held by the calling process.
-    static func make(_ kind: ObjectBlock.Kind, elementSize: Int, capacity: Int) throws -> MessageRing {
+    /// - Parameter element: the type that it is to be found with.
+    static func make(_ kind: ObjectBlock.Kind, elementSize: Int, element: (any Any.Type)? = nil, capacity: Int) throws -> MessageRing {
         let (bytes, overflow) = capacity.multipliedReportingOverflow(by: slotSize)
         guard capacity >= 1, !overflow, bytes < Int.max - (1 << 20) else {
             throw SharedMemoryError(
@@ -36,7 +37,8 @@ struct MessageRing {
         }
         return MessageRing(
             try ObjectBlock.make(
-                kind, elementSize: elementSize, count: capacity, size: slotsAt + bytes, zeroed: slotsAt, in: try Arena.current()))
+                kind, elementSize: elementSize, element: element, count: capacity, size: slotsAt + bytes, zeroed: slotsAt,
+                in: try Arena.current()))
     }
 
     init(_ block: ObjectBlock) {

@@ -30,7 +30,7 @@ public final class SharedQueue<T: Codable & Sendable>: Codable, Sendable, Shared
     /// Makes an empty queue with room for `capacity` values.
     /// - Throws: ``SharedMemoryError`` when `capacity` is less than 1, or there is no memory for it.
     public convenience init(capacity: Int) throws {
-        self.init(retained: try MessageRing.make(.queue, elementSize: MemoryLayout<T>.size, capacity: capacity))
+        self.init(retained: try MessageRing.make(.queue, elementSize: MemoryLayout<T>.size, element: T.self, capacity: capacity))
     }
 
     /// Takes over one hold on the ring's object.
@@ -164,11 +164,13 @@ public final class SharedQueue<T: Codable & Sendable>: Codable, Sendable, Shared
     public convenience init(from decoder: any Decoder) throws {
         self.init(
             retained: MessageRing(
-                try ObjectBlock.decode(.queue, elementSize: MemoryLayout<T>.size, of: Self.self, from: decoder)))
+                try ObjectBlock.decode(.queue, elementSize: MemoryLayout<T>.size, element: T.self, of: Self.self, from: decoder)))
     }
 
     package static func find(handle: UInt64, isHeld: Bool) -> Self? {
-        ObjectBlock.retain(.queue, elementSize: MemoryLayout<T>.size, at: handle, isHeld: isHeld).map { Self(retained: MessageRing($0)) }
+        ObjectBlock.retain(.queue, elementSize: MemoryLayout<T>.size, element: T.self, at: handle, isHeld: isHeld).map {
+            Self(retained: MessageRing($0))
+        }
     }
 
     /// Writes the queue's place in shared memory. Throws an `EncodingError` for anything but a message to a process of the family.

@@ -24,6 +24,10 @@ extension PublicInterface {
                     (try errorOf(SharedValue<UInt8>(7), as: SharedValue<Bool>.self, pool), "SharedValue<UInt8>", "SharedValue<Bool>"),
                     (try errorOf(SharedArray([1.5]), as: SharedArray<Int>.self, pool), "SharedArray<Double>", "SharedArray<Int>"),
                     (try errorOf(SharedAtomic(1), as: SharedAtomic<UInt>.self, pool), "SharedAtomic<Int>", "SharedAtomic<UInt>"),
+                    (
+                        try errorOf(SharedQueue<Int>(capacity: 1), as: SharedQueue<Double>.self, pool), "SharedQueue<Int>",
+                        "SharedQueue<Double>"
+                    ),
                     (try errorOf(SharedAtomic(1), as: SharedValue<Int>.self, pool), "SharedAtomic<Int>", "SharedValue<Int>"),
                     (try errorOf(SharedLock(), as: SharedSemaphore.self, pool), "SharedLock", "SharedSemaphore"),
                     (try errorOf(SharedSemaphore(1), as: SharedLock.self, pool), "SharedSemaphore", "SharedLock"),
@@ -43,6 +47,9 @@ extension PublicInterface {
                 try #expect(pool.apply({ $0.value.number }, SharedValue(Hidden())) == 7)
                 try #expect(pool.apply({ $0.load() }, SharedAtomic(Hidden.Colour.green)) == .green)
                 try #expect(pool.apply({ $0.value.second }, SharedValue(Pair(first: 1.5, second: 2))) == 2)
+                let colours = try SharedQueue<Hidden.Colour>(capacity: 1)
+                try pool.apply({ try $0.put(.green) }, colours)
+                try #expect(colours.get() == .green)
                 // And on the way back.
                 try #expect(pool.apply { try SharedValue(Hidden(number: 8)) }.value.number == 8)
             }

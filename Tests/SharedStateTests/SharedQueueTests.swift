@@ -48,7 +48,7 @@ import Testing
         #expect(put > 2000)
     }
 
-    /// Numbers of eight bytes have a way of their own; they come out as they went in, and mean the same to those who take them for another type.
+    /// Numbers of eight bytes have a way of their own; they come out as they went in.
     @Test func numbersOfAllKinds() throws {
         func same<T: Codable & Sendable & Equatable>(_ values: [T]) throws {
             let queue = try SharedQueue<T>(capacity: values.count)
@@ -64,11 +64,7 @@ import Testing
         try same([Int128.min, 0, .max])
         try same([Int?.none, 5, -5])
         let signed = try SharedQueue<Int64>(capacity: 4)
-        let unsigned = try #require(SharedQueue<UInt64>.find(handle: signed.handle, isHeld: false))
-        for value: Int64 in [7, -1, .max] { try signed.put(value) }
-        #expect(try unsigned.get() == 7)
-        #expect(throws: DecodingError.self) { try unsigned.get() }
-        #expect(try unsigned.get() == UInt64(Int64.max))
+        #expect(SharedQueue<UInt64>.find(handle: signed.handle, isHeld: false) == nil)
     }
 
     @Test func aFullQueueTakesNothing() throws {
