@@ -154,7 +154,7 @@ extension Arena {
     private func claimFreeRun(_ count: Int, in range: Range<Int>, for owner: ProcessIdentity) -> (claimed: Int?, freeAtEnd: Int) {
         var run = 0
         for granule in range {
-            run = BlockWord(rawValue: granuleWord(granule).pointee.load(ordering: .acquiring)).kind == .free ? run + 1 : 0
+            run = isFree(granule) ? run + 1 : 0
             if run == count {
                 let head = granule + 1 - count
                 if claim(from: head, count, for: owner) { return (head, 0) }
@@ -213,7 +213,7 @@ extension Arena {
 }
 
 /// Where this process last found room: only hints, so races between threads cost a longer search and nothing else.
-private enum AllocationHints {
+enum AllocationHints {
     // Atomic for the sake of the language: each is read and written by itself.
     private nonisolated(unsafe) static let granules: UnsafeMutablePointer<Atomic<Int>> = zeros()
     private nonisolated(unsafe) static let blocks: UnsafeMutablePointer<Atomic<Int>> = zeros()

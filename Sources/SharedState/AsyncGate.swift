@@ -41,7 +41,7 @@ enum AsyncGate {
         var continuation: UnsafeContinuation<Outcome, Never>?
     }
 
-    private static let lock = HostLock()
+    static let lock = HostLock()
     /// By the locks' places: who waits until the gate is free, each with its continuation; nothing where it is free.
     @exclusivity(unchecked) private nonisolated(unsafe) static var visitors: [UInt64: [Visitor]] = [:]
 
@@ -114,5 +114,12 @@ enum AsyncGate {
         if next != nil { visitors[offset]?.removeFirst() } else { visitors[offset] = nil }
         lock.unlock()
         continuation?.resume(returning: .within)
+    }
+
+    /// Under the lock.
+    static func forgetAfterFork() {
+        // Leaked: the parent's tasks, and what they hold on to.
+        for visitor in visitors.values.joined() { _ = Unmanaged.passRetained(visitor) }
+        visitors = [:]
     }
 }

@@ -30,15 +30,15 @@ package enum AsyncWait {
 }
 
 /// Threads that wait on behalf of asynchronous functions: one for each wait, kept for a while for the next.
-private enum WaitingThreads {
-    private static let lock = HostLock()
+enum WaitingThreads {
+    static let lock = HostLock()
     // Guarded by `lock`.
     @exclusivity(unchecked) private nonisolated(unsafe) static var idle: [WaitingThread] = []
 
     /// How long a thread with nothing to do stays.
     private static let keeping = Duration.seconds(5)
 
-    static func run(_ work: @escaping @Sendable () -> Void) throws {
+    fileprivate static func run(_ work: @escaping @Sendable () -> Void) throws {
         lock.lock()
         let thread = idle.popLast()
         lock.unlock()
@@ -48,7 +48,7 @@ private enum WaitingThreads {
 
     /// Makes `thread` known as one that has nothing to do, until it is given something or is no longer needed.
     /// - Returns: what it was given; nil when it is to end.
-    static func awaitWork(of thread: WaitingThread) -> (@Sendable () -> Void)? {
+    fileprivate static func awaitWork(of thread: WaitingThread) -> (@Sendable () -> Void)? {
         lock.lock()
         idle.append(thread)
         lock.unlock()
@@ -59,6 +59,12 @@ private enum WaitingThreads {
         lock.unlock()
         // Nobody knows of it any more; or somebody has just taken it off the list, and is about to give it something.
         return index != nil ? nil : thread.take(until: .never)
+    }
+
+    /// Under the lock.
+    static func forgetAfterFork() {
+        for thread in idle { _ = Unmanaged.passRetained(thread) }
+        idle = []
     }
 }
 

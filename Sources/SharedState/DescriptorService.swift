@@ -36,7 +36,7 @@ package final class DescriptorWatch: @unchecked Sendable {
 /// needed, and there for as long as the process.
 package enum DescriptorService {
     /// Guards all that this room knows of descriptors. Held across forks.
-    package static let lock = HostLock()
+    static let lock = HostLock()
 
     // All guarded by `lock`.
     private nonisolated(unsafe) static var watches: [DescriptorWatch] = []
@@ -97,7 +97,7 @@ package enum DescriptorService {
     }
 
     /// In a forked child, with `lock` held: the thread is its parent's, and so is what that watches.
-    package static func forgetAfterFork() {
+    static func forgetAfterFork() {
         // Leaked, as handlers may hold on to what is locked for ever here.
         for watch in watches {
             _ = Unmanaged.passRetained(watch)

@@ -46,6 +46,11 @@ extension ProcessTable {
         arena.word(entry(slot)).pointee.load(ordering: .acquiring) & 15 == Phase.keeper.rawValue
     }
 
+    /// Whether an entry that is being cleared, or a living one, is a keeper's.
+    static func wasKeeper(_ identity: ProcessIdentity, in arena: Arena) -> Bool {
+        object(ofKeeper: identity.slot, in: arena).pointee.load(ordering: .acquiring) != 0
+    }
+
     /// Whether a keeper's object has gone, or will never come.
     static func isAbandoned(keeper: ProcessIdentity, maker: UInt32, in arena: Arena) -> Bool {
         if maker != 0, isLive(maker, in: arena) { return false }

@@ -164,16 +164,23 @@ struct ObjectBlock {
         word.pointee.wrappingAdd(1 << 32, ordering: .acquiringAndReleasing)
     }
 
-    /// Only on behalf of a process that holds the object, and by one thread: until the bit is gone, the block is sure to be this object.
-    func removeHolder(_ identity: ProcessIdentity) {
+    /// Ends a hold, and frees the object if that was the last. Only on behalf of a process that holds it, and by one thread: until the bit is gone, the block is sure
+    /// to be this object.
+    func removeHolder(_ identity: ProcessIdentity) { freeUnlessHeld(endHold(of: identity)) }
+
+    /// The first step of ``removeHolder(_:)``.
+    /// - Returns: the block's word, for the second, ``freeUnlessHeld(_:)``.
+    func endHold(of identity: ProcessIdentity) -> UnsafeMutablePointer<Atomic<UInt64>> {
         // Found while it is sure to be there.
         let word = word
         let hold = hold(of: identity)
         hold.word.pointee.bitwiseAnd(~hold.bit, ordering: .acquiringAndReleasing)
-        freeUnlessHeld(word)
+        return word
     }
 
-    private func freeUnlessHeld(_ word: UnsafeMutablePointer<Atomic<UInt64>>) {
+    /// Frees the object, if it is still there, and nobody holds it any more. With a queue go the objects in it, handles of which settle what they have to: so not under
+    /// the registry's lock.
+    func freeUnlessHeld(_ word: UnsafeMutablePointer<Atomic<UInt64>>) {
         while true {
             let state = BlockWord(rawValue: word.pointee.load(ordering: .acquiring))
             guard state.kind == .object else { return }
@@ -198,7 +205,8 @@ struct ObjectBlock {
         case .barrier:
             SharedBarrier.settleDeath(
                 self, pid: ProcessTable.processIdentifier(of: identity, in: arena),
-                inOrder: ProcessTable.hasEndedInOrder(identity, in: arena))
+                // A keeper has come to its end with its object, and never was a party.
+                inOrder: ProcessTable.hasEndedInOrder(identity, in: arena) || ProcessTable.wasKeeper(identity, in: arena))
         case .readWriteLock: SharedReadWriteLock.settleDeath(self)
         default: break
         }
@@ -241,8 +249,9 @@ package enum HandleRegistry {
 
     static func release(_ block: ObjectBlock) {
         lock.lock()
-        defer { lock.unlock() }
-        if counts.decrement(block.offset) { block.removeHolder(CurrentProcess.identity(in: block.arena)) }
+        let word = counts.decrement(block.offset) ? block.endHold(of: CurrentProcess.identity(in: block.arena)) : nil
+        lock.unlock()
+        if let word { block.freeUnlessHeld(word) }
     }
 
     /// The same of a lock that the calling thread may hold: the last handle to such a one stays, for as long as the process. The thread's list names the lock's

@@ -67,7 +67,7 @@ final class ReadingParties: @unchecked Sendable {
 
 /// What stands in a word for this process and none of its threads: for what a task holds between two of its steps. It is live as long as the process.
 enum ProcessToken {
-    private static let lock = HostLock()
+    static let lock = HostLock()
     // Guarded by `lock`.
     @exclusivity(unchecked) private nonisolated(unsafe) static var known: (process: UInt32, token: UInt32)?
 

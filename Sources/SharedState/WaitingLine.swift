@@ -80,7 +80,7 @@ final class WaitingTask: @unchecked Sendable {
 /// The tasks of this process that wait in one queue, and the thread that waits there for them.
 final class WaitingLine: @unchecked Sendable {
     // Unchecked: what changes is guarded by `lock`.
-    private static let lock = HostLock()
+    static let lock = HostLock()
     /// By the queues' places.
     @exclusivity(unchecked) private nonisolated(unsafe) static var lines: [Int: WaitingLine] = [:]
 
@@ -169,6 +169,13 @@ final class WaitingLine: @unchecked Sendable {
             return all
         }
         for task in all { task.end(error) }
+    }
+
+    /// Under the lock.
+    static func forgetAfterFork() {
+        // Leaked: the parent's tasks, and what they hold on to.
+        for line in lines.values { _ = Unmanaged.passRetained(line) }
+        lines = [:]
     }
 
     // MARK: The thread

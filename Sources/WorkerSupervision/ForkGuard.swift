@@ -20,7 +20,7 @@ package enum ForkGuard {
             guarded.append((ProcessMonitor.sharedLock, { ProcessMonitor.forgetAfterFork() }))
             guarded.append((ExitHooks.lock, { ExitHooks.forgetAfterFork() }))
             guarded.append((FunctionCatalog.lock, {}))
-            guarded.append((DescriptorService.lock, { DescriptorService.forgetAfterFork() }))
+            guarded += ForkedState.guarded
             for (lock, _) in guarded { lock.lock() }
             defer { for (lock, _) in guarded.reversed() { lock.unlock() } }
             let result = HandleRegistry.whileForking(identity, in: arena) { Result { () throws(SystemError) in try forkProcess() } }

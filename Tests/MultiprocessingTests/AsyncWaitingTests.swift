@@ -1,5 +1,6 @@
 import Glibc
 import Multiprocessing
+import Synchronization
 import TestSupport
 import Testing
 
@@ -22,6 +23,42 @@ extension PublicInterface {
                 try await group.waitForAll()
             }
             #expect(semaphore.value == 0)
+        }
+
+        /// A forked child has the memory of its parent's tasks, but none of the threads that wait for them.
+        @Test func tasksOfAForkedChildWaitForThemselves() async throws {
+            let semaphore = try SharedSemaphore(0)
+            let event = try SharedEvent()
+            let queue = try SharedQueue<Int>(capacity: 1)
+            let lock = try SharedLock()
+            try lock.lock()
+            let tasks = [
+                Task { try await semaphore.async.acquire() }, Task { try await event.async.wait() },
+                Task { _ = try await queue.async.get() },
+                Task { try await lock.async.withLock {} },
+            ]
+            // All of them wait, and there are idle threads besides.
+            _ = try await semaphore.async.acquire(timeout: .milliseconds(20))
+            let child = ChildProcess(configuration: .init(.fork)) {
+                try finish {
+                    let timeout = Duration.milliseconds(20)
+                    let isLate = try await !semaphore.async.acquire(timeout: timeout)
+                    let isUnset = try await !event.async.wait(timeout: timeout)
+                    let isEmpty = try await queue.async.get(timeout: timeout) == nil
+                    let isHeld = try await lock.async.withLock(timeout: timeout) {} == nil
+                    return [isLate, isUnset, isEmpty, isHeld]
+                }
+            }
+            try child.start()
+            let isOver = try child.join(timeout: .seconds(30))
+            #expect(isOver)
+            if !isOver { child.kill() }
+            try #expect(child.result() == [true, true, true, true])
+            try lock.unlock()
+            try semaphore.release()
+            try event.set()
+            try queue.put(1)
+            for task in tasks { try await task.value }
         }
 
         @Test func aProcessTellsATask() async throws {
@@ -256,5 +293,47 @@ func expectCancellation(of wait: @escaping @Sendable () async throws -> Void) as
         for _ in 0..<pauses { await Task.yield() }
         task.cancel()
         await #expect(throws: CancellationError.self) { try await task.value }
+    }
+}
+
+/// Runs a task in the calling thread, until it returns. In a forked child the concurrency pool's own threads may be missing, as they are its parent's.
+private func finish<R: Sendable>(_ body: @escaping @Sendable () async throws -> R) throws -> R {
+    let executor = OneThread()
+    let outcome = Outcome<R>()
+    return try withExtendedLifetime(executor) {
+        Task.detached(executorPreference: executor) {
+            let result: Result<R, any Error>
+            do { result = .success(try await body()) } catch { result = .failure(error) }
+            outcome.result.withLock { $0 = result }
+        }
+        while true {
+            executor.runNext()
+            if let result = outcome.result.withLock({ $0 }) { return try result.get() }
+        }
+    }
+}
+
+private final class Outcome<R: Sendable>: Sendable {
+    let result = Mutex<Result<R, any Error>?>(nil)
+}
+
+/// Runs jobs in the thread that asks for it.
+private final class OneThread: TaskExecutor, @unchecked Sendable {
+    // Unchecked: the semaphore is the C library's.
+    private let jobs = Mutex<[UnownedJob]>([])
+    private let count = UnsafeMutablePointer<sem_t>.allocate(capacity: 1)
+
+    init() { sem_init(count, 0, 0) }
+    deinit { count.deallocate() }
+
+    func enqueue(_ job: consuming ExecutorJob) {
+        let job = UnownedJob(job)
+        jobs.withLock { $0.append(job) }
+        sem_post(count)
+    }
+
+    func runNext() {
+        while sem_wait(count) != 0 {}
+        jobs.withLock { $0.removeFirst() }.runSynchronously(on: asUnownedTaskExecutor())
     }
 }

@@ -135,6 +135,11 @@ extension PublicInterface {
                     try #expect(both.map { try $0.get() }.sorted() == [0, 1])
                 }
             }
+            // Nor does one in whose queue it was.
+            let keeper = ChildProcess({ try SharedQueue<SharedBarrier>(capacity: 1).put($0) }, barrier, configuration: .init(method))
+            try keeper.start()
+            try keeper.result()
+            try keeper.join()
             #expect(!barrier.isBroken)
         }
 

@@ -252,6 +252,36 @@ import Testing
         #expect(arena.objectsInUse <= before.0 && arena.blocksInUse <= before.1 + spares)
     }
 
+    /// Objects that have something to settle when a holder goes: the queue does so when it is freed.
+    @Test func locksAndBarriersGoWithTheQueue() throws {
+        let arena = try Arena.current()
+        let before = arena.objectsInUse
+        let kept = try SharedBarrier(parties: 2)
+        do {
+            let locks = try SharedQueue<SharedReadWriteLock>(capacity: 2)
+            for _ in 0..<2 { try locks.put(SharedReadWriteLock()) }
+            let barriers = try SharedQueue<SharedBarrier>(capacity: 2)
+            try barriers.put(SharedBarrier(parties: 2))
+            try barriers.put(kept)
+        }
+        #expect(arena.objectsInUse <= before + 1)
+        #expect(!kept.isBroken, "nobody has died")
+    }
+
+    /// Values whose size is known only when they have been encoded begin small and grow: they come back to where there is room.
+    @Test func memoryStaysWhereItIs() throws {
+        let arena = try Arena.current()
+        let queue = try SharedQueue<[String]>(capacity: 3)
+        func pass(_ counts: [Int]) throws {
+            for count in counts { try queue.put((0..<count).map { "string \($0)" }) }
+            for count in counts { #expect(try queue.get().count == count) }
+        }
+        for _ in 0..<3 { try pass([10_000, 3_000, 10_000]) }
+        let before = arena.committedGranules
+        for round in 0..<60 { try pass([10_000, 1_000 + 100 * round, 10_000 - 100 * round]) }
+        #expect(arena.committedGranules <= before + 16, "no more than three values of 200 KB at a time")
+    }
+
     @Test func queuesInQueues() throws {
         let arena = try Arena.current()
         let before = (arena.objectsInUse, arena.blocksInUse)
