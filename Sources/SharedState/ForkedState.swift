@@ -8,6 +8,7 @@ package enum ForkedState {
         [
             (WaitingLine.lock, { WaitingLine.forgetAfterFork() }),
             (AsyncGate.lock, { AsyncGate.forgetAfterFork() }),
+            (GivenTurns.lock, { GivenTurns.forgetAfterFork() }),
             (WaitingThreads.lock, { WaitingThreads.forgetAfterFork() }),
             (ProcessToken.lock, {}),
             (DescriptorService.lock, { DescriptorService.forgetAfterFork() }),

@@ -14,6 +14,11 @@ final class ReadingParties: @unchecked Sendable {
         fileprivate var members = 1
         /// Set when they may read: whether the last writer has died.
         fileprivate var isAfterDeath: Bool?
+        /// From when they may read until they have all left the place, or have lost it.
+        fileprivate let turn = GivenTurn()
+        fileprivate var isWatched = false
+        /// How many read in the place, as they have found none of their own.
+        fileprivate var readers = 0
 
         fileprivate init(token: UInt32, place: Int, phase: UInt32) { (self.token, self.place, self.phase) = (token, place, phase) }
     }
@@ -54,14 +59,64 @@ final class ReadingParties: @unchecked Sendable {
         }
     }
 
-    /// The last to leave gives up the place.
-    func leave(_ shared: SharedReadWriteLock, _ party: Party) {
-        lock.withLock {
-            party.members -= 1
-            if party.members > 0 { return }
-            if waiting === party { waiting = nil }
-            shared.endReading(party.place)
+    /// Has a party that may read lose its turn unless it takes it soon.
+    func watch(_ shared: SharedReadWriteLock, _ party: Party) {
+        let isFirst = lock.withLock {
+            defer { party.isWatched = true }
+            return !party.isWatched
         }
+        guard isFirst else { return }
+        GivenTurns.watch(party.turn) { [weak shared] in
+            if let shared { shared.parties.takeBack(shared, party) }
+        }
+    }
+
+    /// Where a member of a party reads.
+    enum Reading {
+        /// In a place of its own; it has left the party.
+        case own(Int)
+        /// In the party's, which it has to leave.
+        case common
+        /// Nowhere: the party had its turn, and has not taken it in time. It has left.
+        case lost
+    }
+
+    /// Lets a member read of a party that may.
+    func beginReading(_ shared: SharedReadWriteLock, _ party: Party) -> Reading {
+        lock.withLock {
+            if !party.turn.isGiven {
+                party.members -= 1
+                return .lost
+            }
+            // In the thread's own name, so that it is told if it asks for the lock once more. No writer comes in meanwhile, as the party is there.
+            if let place = shared.places.take(ThreadRecords.currentToken(in: shared.block.arena)) {
+                endMembership(shared, party)
+                return .own(place)
+            }
+            party.readers += 1
+            return .common
+        }
+    }
+
+    func endReading(_ shared: SharedReadWriteLock, _ party: Party) {
+        lock.withLock {
+            party.readers -= 1
+            endMembership(shared, party)
+        }
+    }
+
+    func leave(_ shared: SharedReadWriteLock, _ party: Party) { lock.withLock { endMembership(shared, party) } }
+
+    /// The last to leave gives up the place. Under the lock.
+    private func endMembership(_ shared: SharedReadWriteLock, _ party: Party) {
+        party.members -= 1
+        if party.members > 0 { return }
+        if waiting === party { waiting = nil }
+        if party.turn.take() { shared.endReading(party.place) }
+    }
+
+    private func takeBack(_ shared: SharedReadWriteLock, _ party: Party) {
+        lock.withLock { if party.readers == 0, party.turn.takeBack() { shared.endReading(party.place) } }
     }
 }
 

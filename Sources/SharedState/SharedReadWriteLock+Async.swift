@@ -8,6 +8,8 @@ extension SharedReadWriteLock {
     /// Waits for a lock without blocking a thread of the concurrency pool. What is done under the lock is synchronous: who holds a lock is a thread, and an
     /// asynchronous function may go on in another after each `await`. When the task is cancelled before it has the lock, it throws a `CancellationError`: at once, or
     /// some milliseconds later where it waits for another writer.
+    ///
+    /// A task whose turn has come, and which does not run within 10 to 20 ms, as its executor is busy with others, lets others pass, and waits anew.
     public struct Async: Sendable {
         fileprivate let lock: SharedReadWriteLock
 
@@ -25,29 +27,35 @@ extension SharedReadWriteLock {
 
         private func read<R>(until deadline: Deadline, isolation: isolated (any Actor)?, _ body: () throws -> R) async throws -> R? {
             try Task.checkCancellation()
-            if let place = try lock.beginReading(until: .past) { return try lock.reading(in: place, body) }
-            guard let party = try await joinParty(until: deadline, isolation: isolation) else { return nil }
-            let isAfterDeath: Bool?
-            do {
-                isAfterDeath = try await SharedReadWriteLock.untilSeen(deadline, isolation: isolation) { [lock] limit in
-                    try await lock.waitingReaders.waitAsynchronously(until: limit) { lock.parties.tryToRead(lock, party) }
+            while true {
+                if let place = try lock.beginReading(until: .past) { return try lock.reading(in: place, body) }
+                guard let party = try await joinParty(until: deadline, isolation: isolation) else { return nil }
+                let isAfterDeath: Bool?
+                do {
+                    isAfterDeath = try await SharedReadWriteLock.untilSeen(deadline, isolation: isolation) { [lock] limit in
+                        try await lock.waitingReaders.waitAsynchronously(until: limit) {
+                            let isAfterDeath = lock.parties.tryToRead(lock, party)
+                            if isAfterDeath != nil { lock.parties.watch(lock, party) }
+                            return isAfterDeath
+                        }
+                    }
+                } catch {
+                    lock.parties.leave(lock, party)
+                    throw error
                 }
-            } catch {
-                lock.parties.leave(lock, party)
-                throw error
+                guard isAfterDeath == false else {
+                    lock.parties.leave(lock, party)
+                    if isAfterDeath == nil { return nil }
+                    throw lock.ownerDied
+                }
+                switch lock.parties.beginReading(lock, party) {
+                case .own(let place): return try lock.reading(in: place, body)
+                case .common:
+                    defer { lock.parties.endReading(lock, party) }
+                    return try body()
+                case .lost: continue
+                }
             }
-            guard isAfterDeath == false else {
-                lock.parties.leave(lock, party)
-                if isAfterDeath == nil { return nil }
-                throw lock.ownerDied
-            }
-            // In the thread's own name, so that it is told if it asks for the lock once more. No writer comes in meanwhile, as the party is there.
-            guard let place = lock.places.take(ThreadRecords.currentToken(in: lock.block.arena)) else {
-                defer { lock.parties.leave(lock, party) }
-                return try body()
-            }
-            lock.parties.leave(lock, party)
-            return try lock.reading(in: place, body)
         }
 
         /// - Returns: nil at the deadline.
@@ -104,11 +112,9 @@ extension SharedReadWriteLock {
         ) async throws -> R? {
             // The turn that a thread gets on this task's behalf, which the task takes from it.
             try await AsyncGate.whenFree(lock.handle, until: deadline, isolation: isolation) { [lock] cancellation, _ in
-                let isAfterDeath = try lock.beginWriting(until: deadline, cancellation)
-                if isAfterDeath != nil { lock.giveToProcess() }
-                return isAfterDeath
+                try lock.beginWriting(until: deadline, cancellation).map { lock.give(afterDeath: $0) }
             } _: { given in
-                let taken = (given ?? nil).map { lock.takeFromProcess(afterDeath: $0) }
+                let taken = (given ?? nil).flatMap { lock.take($0) }
                 guard let isAfterDeath = try taken ?? lock.beginWriting(until: .past) else { return nil }
                 return try turn(isAfterDeath)
             }
@@ -130,11 +136,39 @@ extension SharedReadWriteLock {
         ThreadRecords.leave(writers.offset)
     }
 
-    func takeFromProcess(afterDeath isAfterDeath: Bool) -> Bool {
+    func takeFromProcess() {
         let token = ThreadRecords.currentToken(in: block.arena)
         ThreadRecords.enter(writers.offset)
         writers.word.pointee.store(token, ordering: .releasing)
-        return isAfterDeath
+    }
+
+    /// A writer's turn that the process has.
+    private struct Given: Sendable {
+        let isAfterDeath: Bool
+        let turn = GivenTurn()
+    }
+
+    /// Gives the calling thread's turn to a task, which loses it unless it takes it soon.
+    private func give(afterDeath isAfterDeath: Bool) -> Given {
+        let given = Given(isAfterDeath: isAfterDeath)
+        giveToProcess()
+        GivenTurns.watch(given.turn) { [weak self] in
+            if given.turn.takeBack() { self?.takeBack(given) }
+        }
+        return given
+    }
+
+    /// - Returns: whether the last writer has died; nil where the turn has been lost.
+    private func take(_ given: Given) -> Bool? {
+        guard given.turn.take() else { return nil }
+        takeFromProcess()
+        return given.isAfterDeath
+    }
+
+    private func takeBack(_ given: Given) {
+        takeFromProcess()
+        // Nobody has been told of the death yet.
+        endWriting(writerDied: given.isAfterDeath)
     }
 }
 

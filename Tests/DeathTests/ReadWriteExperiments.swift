@@ -118,7 +118,8 @@ enum ReadWriteExperiments {
             operation: {
                 _ = try scene.lock.beginWriting()
                 scene.lock.giveToProcess()
-                try scene.lock.writing(afterDeath: scene.lock.takeFromProcess(afterDeath: false)) { scene.change() }
+                scene.lock.takeFromProcess()
+                try scene.lock.writing(afterDeath: false) { scene.change() }
             })
     }
 

@@ -1,6 +1,5 @@
 import Glibc
 import Multiprocessing
-import Synchronization
 import TestSupport
 import Testing
 
@@ -40,7 +39,7 @@ extension PublicInterface {
             // All of them wait, and there are idle threads besides.
             _ = try await semaphore.async.acquire(timeout: .milliseconds(20))
             let child = ChildProcess(configuration: .init(.fork)) {
-                try finish {
+                try OneThread.finish {
                     let timeout = Duration.milliseconds(20)
                     let isLate = try await !semaphore.async.acquire(timeout: timeout)
                     let isUnset = try await !event.async.wait(timeout: timeout)
@@ -293,47 +292,5 @@ func expectCancellation(of wait: @escaping @Sendable () async throws -> Void) as
         for _ in 0..<pauses { await Task.yield() }
         task.cancel()
         await #expect(throws: CancellationError.self) { try await task.value }
-    }
-}
-
-/// Runs a task in the calling thread, until it returns. In a forked child the concurrency pool's own threads may be missing, as they are its parent's.
-private func finish<R: Sendable>(_ body: @escaping @Sendable () async throws -> R) throws -> R {
-    let executor = OneThread()
-    let outcome = Outcome<R>()
-    return try withExtendedLifetime(executor) {
-        Task.detached(executorPreference: executor) {
-            let result: Result<R, any Error>
-            do { result = .success(try await body()) } catch { result = .failure(error) }
-            outcome.result.withLock { $0 = result }
-        }
-        while true {
-            executor.runNext()
-            if let result = outcome.result.withLock({ $0 }) { return try result.get() }
-        }
-    }
-}
-
-private final class Outcome<R: Sendable>: Sendable {
-    let result = Mutex<Result<R, any Error>?>(nil)
-}
-
-/// Runs jobs in the thread that asks for it.
-private final class OneThread: TaskExecutor, @unchecked Sendable {
-    // Unchecked: the semaphore is the C library's.
-    private let jobs = Mutex<[UnownedJob]>([])
-    private let count = UnsafeMutablePointer<sem_t>.allocate(capacity: 1)
-
-    init() { sem_init(count, 0, 0) }
-    deinit { count.deallocate() }
-
-    func enqueue(_ job: consuming ExecutorJob) {
-        let job = UnownedJob(job)
-        jobs.withLock { $0.append(job) }
-        sem_post(count)
-    }
-
-    func runNext() {
-        while sem_wait(count) != 0 {}
-        jobs.withLock { $0.removeFirst() }.runSynchronously(on: asUnownedTaskExecutor())
     }
 }

@@ -6,6 +6,58 @@ import Testing
 extension PublicInterface {
     @Suite struct SharedReadWriteLockAsyncTests {
         /// More tasks than the concurrency pool has threads, or the family may have.
+        /// A task whose executor does not come to it has its turn for a moment, and holds up nobody.
+        @Test(arguments: [false, true]) func aTaskThatDoesNotRunLosesItsTurn(writes: Bool) throws {
+            let lock = try SharedReadWriteLock()
+            let executor = OneThread()
+            let count = try SharedValue(0)
+            let holder = try Holder { try lock.withWriteLock($0) }
+            let task = executor.start {
+                let body = { count.withLock { $0 += 1 } }
+                if writes { try await lock.async.withWriteLock(body) } else { try await lock.async.withReadLock(body) }
+            }
+            // As far as it comes.
+            executor.runNext()
+            holder.release()
+            // It has its turn.
+            executor.awaitJob()
+            for _ in 0..<2 {
+                try #expect(lock.withWriteLock(timeout: .seconds(60)) { count.withLock { $0 += 10 } } != nil)
+                let child = ChildProcess(lock, count) { (lock: SharedReadWriteLock, count: SharedValue<Int>) in
+                    try lock.withReadLock { count.withLock { $0 += 100 } }
+                }
+                try child.start()
+                try child.result()
+            }
+            #expect(count.value == 220)
+            try task.get()
+            #expect(count.value == 221)
+            try lock.withWriteLock {}
+        }
+
+        /// The same where the last writer has died: the task has told nobody, so the next is told.
+        @Test func aDeathIsToldThoughATurnIsLost() throws {
+            let lock = try SharedReadWriteLock()
+            let executor = OneThread()
+            let isWriting = try SharedEvent()
+            let child = ChildProcess(lock, isWriting) { (lock: SharedReadWriteLock, isWriting: SharedEvent) in
+                try lock.withWriteLock {
+                    try isWriting.set()
+                    while true { pause() }
+                }
+            }
+            try child.start()
+            try isWriting.wait()
+            let task = executor.start { try await lock.async.withWriteLock {} }
+            executor.runNext()
+            child.kill()
+            executor.awaitJob()
+            #expect(throws: OwnerDied.self) { try lock.withWriteLock {} }
+            try child.join()
+            // Once.
+            try task.get()
+        }
+
         @Test func anyNumberOfTasksWait() async throws {
             let lock = try SharedReadWriteLock()
             let holder = try Holder { try lock.withWriteLock($0) }
