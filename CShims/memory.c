@@ -2,6 +2,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -35,10 +37,16 @@ int mp_memory_map(int fd, uintptr_t address, size_t length) {
 }
 
 int mp_memory_commit(int fd, size_t offset, size_t length) {
-    for (;;) {
-        if (fallocate(fd, 0, (off_t)offset, (off_t)length) == 0) return 0;
-        if (errno != EINTR) return -errno;
-    }
+    // Many kernels give up, and back what was taken, at any signal: with a timer that is faster than they are, for ever.
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int error;
+    do {
+        error = fallocate(fd, 0, (off_t)offset, (off_t)length) == 0 ? 0 : errno;
+    } while (error == EINTR);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return -error;
 }
 
 uint64_t mp_memory_physical(void) {

@@ -161,9 +161,7 @@ int mp_sealed_resize(int fd, size_t length) {
     if ((size_t)file.st_size < length && !mp_file_size_allowed(length)) return -EFBIG;
     if ((size_t)file.st_size >= length) return ftruncate(fd, (off_t)length) != 0 ? -errno : 0;
     // Taken now, so that a lack of memory is an error here and no SIGBUS later. An attempt that fails gives back what it had taken.
-    while (fallocate(fd, 0, file.st_size, (off_t)length - file.st_size) != 0)
-        if (errno != EINTR) return -errno;
-    return 0;
+    return mp_memory_commit(fd, (size_t)file.st_size, length - (size_t)file.st_size);
 }
 
 int mp_sealed_fix(int fd) {

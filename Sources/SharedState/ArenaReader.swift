@@ -135,7 +135,7 @@ struct ArenaReader {
         return nil
     }
 
-    /// What of a block's word stays the same as long as it is the same object: the version counts holders, too, which come and go.
+    /// What of a block's word stays the same as long as an object is there: the version counts holders, too, which come and go.
     private static func life(_ word: UInt64) -> UInt64 { word & 15 }
 
     private func snapshot(at offset: Int) -> LockSnapshot? {

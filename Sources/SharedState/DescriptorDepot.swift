@@ -120,11 +120,12 @@ package enum DescriptorDepot {
         }
         // Several threads may decode one result at once: one of them fetches, the others get what it has got.
         while true {
+            // A closed one is returned, too: it may be the last reference, whose end takes the lock.
             let (known, isOurs) = DescriptorService.lock.withLock {
-                if let known = fetched[ticket]?.descriptor, !known.isClosed { return (GuardedDescriptor?.some(known), false) }
-                return (nil, fetching.insert(ticket).inserted)
+                let known = fetched[ticket]?.descriptor
+                return (known, known?.isClosed ?? true ? fetching.insert(ticket).inserted : false)
             }
-            if let known { return known }
+            if let known, !isOurs, !known.isClosed { return known }
             if isOurs { break }
             usleep(50)
         }
@@ -151,7 +152,13 @@ package enum DescriptorDepot {
     }
 
     static func forget(_ ticket: UInt64) {
-        DescriptorService.lock.withLock { if fetched[ticket]?.descriptor == nil { fetched[ticket] = nil } }
+        // It may be another's by now, whose last reference this is.
+        let descriptor = DescriptorService.lock.withLock {
+            let descriptor = fetched[ticket]?.descriptor
+            if descriptor == nil { fetched[ticket] = nil }
+            return descriptor
+        }
+        withExtendedLifetime(descriptor) {}
     }
 
     /// The ticket of the deposit at `handle`, if there is one.

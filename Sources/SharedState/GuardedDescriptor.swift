@@ -101,8 +101,9 @@ package final class GuardedDescriptor: @unchecked Sendable {
     private func closeForGood() {
         DescriptorService.lock.withLock {
             if Self.open[number]?.toOpaque() == Unmanaged.passUnretained(self).toOpaque() { Self.open[number] = nil }
+            // Under the lock: a child forked in between would have it, and not know of it.
+            Glibc.close(number)
         }
-        Glibc.close(number)
         let bell = bell.exchange(-1, ordering: .relaxed)
         if bell >= 0 { Glibc.close(bell) }
     }

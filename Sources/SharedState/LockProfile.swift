@@ -107,7 +107,7 @@ extension LockProfile {
         public internal(set) var total = Duration.zero
         /// The longest that was timed.
         public internal(set) var max = Duration.zero
-        /// The median, and what 99 % and 99.9 % were not longer than.
+        /// The median: what half of them were not longer than.
         public internal(set) var p50 = Duration.zero
         /// What 99 % were not longer than.
         public internal(set) var p99 = Duration.zero

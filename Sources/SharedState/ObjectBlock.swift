@@ -254,11 +254,16 @@ package enum HandleRegistry {
         if let word { block.freeUnlessHeld(word) }
     }
 
-    /// The same of a lock that the calling thread may hold: the last handle to such a one stays, for as long as the process. The thread's list names the lock's
-    /// memory, or the C library's does, so it must not become another's.
-    static func release(_ block: ObjectBlock, isHeldByCaller: Bool) {
-        if isHeldByCaller, lock.withLock({ counts.count(block.offset) == 1 }) { return }
-        release(block)
+    /// The same of a lock that a thread of this process may hold, by the token in `owner`: the last handle to such a one stays, for as long as the process. The
+    /// thread's list names the lock's memory, or the C library's does, so it must not become another's.
+    static func release(_ block: ObjectBlock, ownedBy owner: FutexWord) {
+        lock.lock()
+        // Who takes it has a handle: with the last one in hand, nobody can.
+        let isHeld = counts.count(block.offset) == 1 && ThreadRecords.isOwn(owner.pointee.load(ordering: .relaxed), in: block.arena)
+        let isLast = !isHeld && counts.decrement(block.offset)
+        let word = isLast ? block.endHold(of: CurrentProcess.identity(in: block.arena)) : nil
+        lock.unlock()
+        if let word { block.freeUnlessHeld(word) }
     }
 
     /// Holds on to an object that a message names, from when its sender lets go until it is decoded or dropped.

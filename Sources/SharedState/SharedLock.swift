@@ -116,7 +116,7 @@ public final class SharedLock: Codable, Sendable, SharedObject, SharedHandleDeco
 
     deinit {
         sites?.deallocate()
-        HandleRegistry.release(block, isHeldByCaller: isHeldByCaller)
+        if let word = adaptive?.word ?? pthread?.owner.word { HandleRegistry.release(block, ownedBy: word) }
     }
 
     /// What it is called; "a SharedLock" when it was given no name.

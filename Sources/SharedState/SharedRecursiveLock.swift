@@ -29,7 +29,7 @@ public final class SharedRecursiveLock: Codable, Sendable, SharedObject, SharedH
 
     var arena: Arena { block.arena }
 
-    deinit { HandleRegistry.release(block, isHeldByCaller: owner.isHeldByCaller) }
+    deinit { HandleRegistry.release(block, ownedBy: owner.word) }
 
     private var depth: UInt64 {
         get { block.payloadWord(Self.depthAt).pointee.load(ordering: .relaxed) }

@@ -98,12 +98,16 @@ public final class SharedSemaphore: Codable, @unchecked Sendable, SharedObject, 
         var began: UInt64 = 0
         return try queue.wait(until: deadline) {
             if take() != nil { return () }
-            // Some ten nanoseconds, beside pauses that are longer.
-            let now = monotonicNow()
-            if began == 0 { began = now }
-            if now - began > Self.patience { permits.pointee.bitwiseOr(Self.isUrgent, ordering: .relaxed) }
+            if began == 0 { began = monotonicNow() }
+            ask(since: began)
             return nil
         } != nil
+    }
+
+    /// Says so when somebody has waited for long.
+    private func ask(since began: UInt64) {
+        // The clock takes some ten nanoseconds, beside pauses that are longer.
+        if monotonicNow() - began > Self.patience { permits.pointee.bitwiseOr(Self.isUrgent, ordering: .relaxed) }
     }
 
     /// Who gives a permit back and takes the next at once would always be faster than who has to be woken for it.
@@ -232,7 +236,12 @@ public final class SharedSemaphore: Codable, @unchecked Sendable, SharedObject, 
         }
 
         private func acquire(until deadline: Deadline) async throws -> Bool {
-            try await semaphore.queue.waitAsynchronously(until: deadline) { [semaphore] in semaphore.take() } != nil
+            let began = monotonicNow()
+            return try await semaphore.queue.waitAsynchronously(until: deadline) { [semaphore] in
+                if semaphore.take() != nil { return () }
+                semaphore.ask(since: began)
+                return nil
+            } != nil
         }
     }
 

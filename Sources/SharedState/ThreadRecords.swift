@@ -66,7 +66,7 @@ package enum ThreadRecords {
         let result = mp_thread_register(token, arena.base + record(index)) { record in
             if let record { ThreadRecords.threadEnded(record) }
         }
-        guard result == 0 else { preconditionFailure("a thread's end cannot be noticed: error \(-result)") }
+        guard result == 0 else { fatalError("a thread's end cannot be noticed: error \(-result)") }
         return token
     }
 
@@ -77,7 +77,7 @@ package enum ThreadRecords {
             arena.word(record(index) + depth).pointee.store(0, ordering: .releasing)
             return (token, index)
         }
-        preconditionFailure(
+        fatalError(
             "\(ArenaLayout.threadCapacity) threads of this family of processes hold or have held shared locks: end some before starting more"
         )
     }
@@ -162,6 +162,14 @@ package enum ThreadRecords {
         let current = arena.word(record(index)).pointee.load(ordering: .acquiring)
         return current & 15 == 1 && UInt32(truncatingIfNeeded: current >> 32) & 0x1ffff == token >> 13
             && ProcessTable.isLive(UInt32(truncatingIfNeeded: current >> 4) & 0xfff_ffff, in: arena)
+    }
+
+    /// Whether what stands in a lock's word is the token of a thread of this process that has not ended.
+    static func isOwn(_ word: UInt32, in arena: Arena) -> Bool {
+        let token = word & tokenMask
+        guard token != 0, isLive(token, in: arena) else { return false }
+        let current = arena.word(record(Int(token & 0x1fff) - 1)).pointee.load(ordering: .acquiring)
+        return UInt32(truncatingIfNeeded: current >> 4) & 0xfff_ffff == CurrentProcess.identity(in: arena).bits
     }
 
     static func releaseLocks(ofProcess process: UInt32, in arena: Arena) {

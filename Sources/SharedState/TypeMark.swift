@@ -63,7 +63,7 @@ struct TypeMark {
     static func of(_ type: any Any.Type) -> TypeMark {
         let key = UInt(bitPattern: ObjectIdentifier(type))
         // Metadata lie at multiples of 8 or 16, and often one behind the other.
-        var index = Int(truncatingIfNeeded: (key >> 3) &* 0x9e37_79b9_7f4a_7c15 >> 40)
+        var index = Int(truncatingIfNeeded: ((key >> 3) &* 0x9e37_79b9_7f4a_7c15) >> 40)
         for _ in 0..<looks {
             index &= placeCount - 1
             let place = places + index * Place.size

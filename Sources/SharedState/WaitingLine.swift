@@ -161,14 +161,15 @@ final class WaitingLine: @unchecked Sendable {
     }
 
     private func fail(_ error: any Error) {
-        let all = Self.lock.withLock {
+        let (all, waiting) = Self.lock.withLock {
             Self.lines[queue.offset] = nil
-            let all = tasks.filter { $0.state == .waiting }
-            for task in all { task.state = .over }
+            let all = tasks
             tasks = []
-            return all
+            let waiting = all.filter { $0.state == .waiting }
+            for task in waiting { task.state = .over }
+            return (all, waiting)
         }
-        for task in all { task.end(error) }
+        withExtendedLifetime(all) { for task in waiting { task.end(error) } }
     }
 
     /// Under the lock.
@@ -180,9 +181,13 @@ final class WaitingLine: @unchecked Sendable {
 
     // MARK: The thread
 
+    private static let firstPause: useconds_t = 1_000
+    private static let longestPause: useconds_t = 32_000
+
     private func serve() {
-        let waiter = queue.enter()
+        var waiter = queue.enter()
         Self.lock.withLock { place = waiter?.place }
+        var pause = Self.firstPause
         // Their attempts keep the object, until the thread has left its queue.
         var current: [WaitingTask] = []
         var isNotified = false
@@ -201,10 +206,15 @@ final class WaitingLine: @unchecked Sendable {
                 continue
             }
             (attempts, request) = (0, .none)
-            guard let waiter else {
-                usleep(1000)
+            if waiter == nil {
+                // No room in the queue: it looks by itself, less and less often, until there is.
+                usleep(pause)
+                pause = min(2 * pause, Self.longestPause)
+                waiter = queue.enter()
+                Self.lock.withLock { place = waiter?.place }
                 continue
             }
+            guard let waiter else { continue }
             if isNotified {
                 // They were cancelled, or told of a death: another process may have use for it.
                 if !isUsed { queue.notify() }
@@ -251,14 +261,18 @@ final class WaitingLine: @unchecked Sendable {
     /// The tasks that wait now.
     /// - Returns: false when there are none; then the line is no longer known.
     private func takeTasks(_ current: inout [WaitingTask]) -> Bool {
+        // What goes here may be the last of what users' functions hold on to: not under the lock.
+        let before = current
         Self.lock.lock()
-        defer { Self.lock.unlock() }
         if !tasks.isEmpty { current = tasks }
         tasks.removeAll { $0.state == .over }
-        if !tasks.isEmpty { return true }
-        place = nil
-        Self.lines[queue.offset] = nil
-        return false
+        let isEmpty = tasks.isEmpty
+        if isEmpty {
+            place = nil
+            Self.lines[queue.offset] = nil
+        }
+        Self.lock.unlock()
+        return withExtendedLifetime(before) { !isEmpty }
     }
 
     /// Has those tasks make an attempt that wait, up to the first that finds the shared lock held, after which only those do that have no more time.

@@ -5,8 +5,6 @@ import Glibc
 ///
 /// Functions on numbers: who owns these is the callers' affair. None of them blocks but ``connect(to:)``, ``wait(_:for:bell:until:)``.
 package enum LocalSocket {
-    /// The most bytes of a name.
-    package static let mostNameBytes = Int(MP_SOCKET_MOST_NAME)
     package static let mostDescriptors = Int(MP_SOCKET_MOST_DESCRIPTORS)
 
     /// Two that are connected to each other.

@@ -197,6 +197,43 @@ extension PublicInterface {
             }
         }
 
+        /// What a task's functions hold on to goes when it is done, and may cancel another that waits.
+        @Test func whatGoesCancelsAnother() async throws {
+            let condition = try SharedCondition(lock: try SharedLock())
+            let event = try SharedEvent()
+            let isReady = try SharedAtomic(false)
+            for _ in 0..<20 {
+                isReady.store(false)
+                let victim = Task { try await event.async.wait() }
+                // Keeps the condition's thread there.
+                let other = Task { try await condition.async.withLock(when: { false }) {} }
+                let done = {
+                    let canceller = Canceller(victim)
+                    return Task { try await condition.async.withLock(when: { isReady.load() }) { withExtendedLifetime(canceller) {} } }
+                }()
+                for _ in 0..<20 { await Task.yield() }
+                try condition.lock.withLock {
+                    isReady.store(true)
+                    try condition.notifyAll()
+                }
+                try await done.value
+                // Enough for the thread to forget those that are done.
+                let more = (0..<40).map { _ in Task { try await condition.async.withLock(when: { false }) {} } }
+                for task in more { task.cancel() }
+                for task in more { _ = await task.result }
+                try #expect(await event.async.wait(timeout: .milliseconds(1)) == false)
+                other.cancel()
+                _ = await other.result
+                await #expect(throws: CancellationError.self) { try await victim.value }
+            }
+        }
+
+        private final class Canceller: Sendable {
+            private let task: Task<Void, any Error>
+            init(_ task: Task<Void, any Error>) { self.task = task }
+            deinit { task.cancel() }
+        }
+
         /// What the two throw reaches the task, and the lock is free.
         @Test func errors() async throws {
             struct Trouble: Error {}

@@ -168,4 +168,24 @@ import Testing
         }
         #expect(counts == [1, 0])
     }
+
+    /// Nor is one whose last handle another thread drops than the one that holds it.
+    @Test(arguments: [LockKind.adaptive, .pthreadRobust]) func aLockThatAnotherThreadHoldsIsNotFreed(kind: LockKind) throws {
+        let arena = try Arena.current()
+        let before = arena.objectsInUse
+        var lock: SharedLock? = try SharedLock(kind: kind)
+        let held = Unmanaged.passUnretained(try #require(lock))
+        let (isHeld, isToEnd, ended) = (WaitQueueTests.Ended(), WaitQueueTests.Ended(), WaitQueueTests.Ended())
+        try startThread(name: "holder") {
+            do { try held._withUnsafeGuaranteedRef { try $0.lock() } } catch { Issue.record("\(error)") }
+            isHeld.end()
+            isToEnd.wait()
+            ended.end()
+        }
+        isHeld.wait()
+        lock = nil
+        #expect(arena.objectsInUse == before + 1)
+        isToEnd.end()
+        ended.wait()
+    }
 }
