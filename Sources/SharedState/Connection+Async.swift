@@ -5,7 +5,7 @@ extension Connection {
     /// calling task is cancelled. No message is lost by that: it is still there for the next receive.
     public var async: Async { Async(connection: self) }
 
-    /// What ``Connection/async`` returns.
+    /// What ``Connection/async`` returns. Its calls throw what those of the same name throw that block, and a `CancellationError`.
     public struct Async: Sendable {
         let connection: Connection
 

@@ -17,6 +17,8 @@ import SystemLayer
 /// if try barrier.wait() == 0 { print("all have done the first half") }
 /// secondHalf()
 /// ```
+///
+/// A call whose errors are not named throws none: it is declared so that one can be told some day.
 public final class SharedBarrier: Codable, Sendable, SharedObject, SharedHandleDecodable, ReliedOnObject {
     // The object: the state; from 64 on who waits; then a place for each party.
     private static let queueAt = 64

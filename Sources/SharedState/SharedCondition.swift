@@ -30,26 +30,46 @@ public final class SharedCondition: Codable, Sendable {
     /// Releases the lock, waits to be notified, and takes it again. Who notifies after the lock was released finds this thread waiting.
     /// - Throws: ``SharedMemoryError`` when the calling thread does not hold the lock, or 504 threads wait already; then nothing has happened. ``OwnerDied``, with the
     ///   lock held, when the lock's last owner has died meanwhile.
-    public func wait() throws { _ = try wait(until: Deadline.never) }
+    public func wait(fileID: StaticString = #fileID, line: UInt = #line) throws { _ = try wait(until: .never, fileID, line) }
 
-    /// As ``wait()``, but takes the lock again after `timeout` at the latest, for which it may have to wait, too.
+    /// As ``wait(fileID:line:)``, but takes the lock again after `timeout` at the latest, for which it may have to wait, too.
     /// - Returns: whether it was notified.
-    public func wait(timeout: Duration) throws -> Bool { try wait(until: Deadline(after: timeout)) }
+    public func wait(timeout: Duration, fileID: StaticString = #fileID, line: UInt = #line) throws -> Bool {
+        try wait(until: Deadline(after: timeout), fileID, line)
+    }
 
-    /// Waits, as ``wait()`` does, as long as `condition` is false. It is called under the lock, at first at once.
-    public func wait(until condition: () throws -> Bool) throws { while try !condition() { try wait() } }
+    /// Waits, as ``wait(fileID:line:)`` does, as long as `condition` is false. It is called under the lock, at first at once.
+    /// - Throws: what `condition` throws; and as ``wait(fileID:line:)``.
+    public func wait(until condition: () throws -> Bool, fileID: StaticString = #fileID, line: UInt = #line) throws {
+        while try !condition() { _ = try wait(until: .never, fileID, line) }
+    }
 
-    /// Waits, as ``wait()`` does, as long as `condition` is false, at most `timeout`.
+    /// Waits, as ``wait(fileID:line:)`` does, as long as `condition` is false, at most `timeout`.
     /// - Returns: whether it has come to hold.
-    public func wait(timeout: Duration, until condition: () throws -> Bool) throws -> Bool {
+    /// - Throws: what `condition` throws; and as ``wait(fileID:line:)``.
+    public func wait(
+        timeout: Duration, until condition: () throws -> Bool, fileID: StaticString = #fileID, line: UInt = #line
+    ) throws -> Bool {
         let deadline = Deadline(after: timeout)
         while try !condition() {
-            if try !wait(until: deadline) { return try condition() }
+            if try !wait(until: deadline, fileID, line) { return try condition() }
         }
         return true
     }
 
-    private func wait(until deadline: Deadline) throws -> Bool {
+    // For protocols that ask for exactly these, and uses as function values.
+
+    /// As ``wait(fileID:line:)``.
+    @_disfavoredOverload
+    public func wait() throws { try wait(fileID: #fileID, line: #line) }
+
+    /// As ``wait(timeout:fileID:line:)``.
+    @_disfavoredOverload
+    public func wait(timeout: Duration) throws -> Bool { try wait(timeout: timeout, fileID: #fileID, line: #line) }
+
+    /// - Parameters:
+    ///   - fileID: where the lock is taken again, for its profile.
+    private func wait(until deadline: Deadline, _ fileID: StaticString, _ line: UInt) throws -> Bool {
         try requireLock("wait")
         // Before the lock is released, which lets a notifier in.
         guard let waiter = core.queue.enter() else {
@@ -62,7 +82,7 @@ public final class SharedCondition: Codable, Sendable {
             throw error
         }
         _ = waiter.sleep(until: deadline)
-        do { try lock.lock() } catch {
+        do { try lock.lock(fileID: fileID, line: line) } catch {
             // The caller may not come to look at what has changed.
             waiter.leave(passingOn: true)
             throw error
@@ -108,27 +128,31 @@ public final class SharedCondition: Codable, Sendable {
         /// before `body` is called, it ends at once.
         ///
         /// Both are called in the task at first, then on the thread that waits, after each notification, however many it was for, and after none: a lock's owner is a
-        /// thread, and an asynchronous function may go on in another after each `await`. They hold up the other tasks that wait, so let them not wait themselves.
+        /// thread, and an asynchronous function may go on in another after each `await`. They hold up the other tasks that wait, so let them not wait
+        /// themselves; that thread has a stack of 512 KiB.
         /// - Throws: `CancellationError` when the task is cancelled; what the two throw; ``OwnerDied`` when the lock's last owner has died holding it. The lock is
         ///   released in each case.
         public func withLock<R: Sendable>(
-            when holds: @escaping @Sendable () throws -> Bool, _ body: @escaping @Sendable () throws -> R
+            when holds: @escaping @Sendable () throws -> Bool, _ body: @escaping @Sendable () throws -> R, fileID: StaticString = #fileID,
+            line: UInt = #line
         ) async throws -> R {
-            while true { if let result = try await withLock(until: .never, holds, body) { return result } }
+            while true { if let result = try await withLock(until: .never, CallSite(fileID, line), holds, body) { return result } }
         }
 
-        /// As ``withLock(when:_:)``, if it comes to that within `timeout`. Where it does, it takes as long as `body` does.
+        /// As ``withLock(when:_:fileID:line:)``, if it comes to that within `timeout`. Where it does, it takes as long as `body` does.
         /// - Returns: what `body` returns; nil when `holds` was not true in time, or another had the lock, and `body` was not called.
         public func withLock<R: Sendable>(
-            timeout: Duration, when holds: @escaping @Sendable () throws -> Bool, _ body: @escaping @Sendable () throws -> R
+            timeout: Duration, when holds: @escaping @Sendable () throws -> Bool, _ body: @escaping @Sendable () throws -> R,
+            fileID: StaticString = #fileID, line: UInt = #line
         ) async throws -> R? {
-            try await withLock(until: Deadline(after: timeout), holds, body)
+            try await withLock(until: Deadline(after: timeout), CallSite(fileID, line), holds, body)
         }
 
         private func withLock<R: Sendable>(
-            until deadline: Deadline, _ holds: @escaping @Sendable () throws -> Bool, _ body: @escaping @Sendable () throws -> R
+            until deadline: Deadline, _ site: CallSite, _ holds: @escaping @Sendable () throws -> Bool,
+            _ body: @escaping @Sendable () throws -> R
         ) async throws -> R? {
-            try await condition.core.queue.waitAsynchronously(until: deadline, under: condition.lock) { [condition] in
+            try await condition.core.queue.waitAsynchronously(until: deadline, under: condition.lock, at: site) { [condition] in
                 // The queue is the condition's, which has to last.
                 try withExtendedLifetime(condition) { try holds() ? body() : nil }
             }

@@ -5,6 +5,8 @@ import SystemLayer
 /// Something that happens, or has not happened yet, for which threads of any processes of a family wait.
 ///
 /// Pass it as an argument, or capture it in a `.fork` child. Who waits when it is set returns, even if it is cleared at once.
+///
+/// A call whose errors are not named throws none: it is declared so that one can be told some day.
 public final class SharedEvent: Codable, Sendable, SharedObject, SharedHandleDecodable {
     // The object: bit 0: whether it is set; bits 1–63: how often it has been. From 64 on who waits.
     private static let queueAt = 64
@@ -83,6 +85,7 @@ public final class SharedEvent: Codable, Sendable, SharedObject, SharedHandleDec
     public var async: Async { Async(event: self) }
 
     /// Waits for an event without blocking a thread of the concurrency pool. When the task is cancelled, a wait ends at once by a `CancellationError`.
+    /// A ``SystemError`` says that no thread can be started.
     public struct Async: Sendable {
         fileprivate let event: SharedEvent
 

@@ -6,6 +6,8 @@ extension SharedLock {
 
     /// Waits for a lock without blocking a thread of the concurrency pool. What is done under the lock is synchronous: a lock's owner is a thread, and an
     /// asynchronous function may go on in another after each `await`.
+    ///
+    /// A task that is cancelled while it waits for one of the C library's kinds is told within some 5 ms, as such a wait cannot be ended.
     public struct Async: Sendable {
         fileprivate let lock: SharedLock
 

@@ -12,6 +12,8 @@ import SystemLayer
 /// let places = try SharedSemaphore(4)
 /// try places.withPermit { … }      // in four processes at once, at most
 /// ```
+///
+/// A call whose errors are not named throws none: it is declared so that one can be told some day.
 public final class SharedSemaphore: Codable, @unchecked Sendable, SharedObject, SharedHandleDecodable {
     // Unchecked: the words are only used atomically.
     // The object: the number of permits, and a bit that asks newcomers to let others go first; at 8 the bound; from 64 on who waits.
@@ -212,7 +214,7 @@ public final class SharedSemaphore: Codable, @unchecked Sendable, SharedObject, 
     public var async: Async { Async(semaphore: self) }
 
     /// Waits for permits without blocking a thread of the concurrency pool. When the task is cancelled, a wait ends at once by a `CancellationError`,
-    /// without a permit; none is lost.
+    /// without a permit; none is lost. A ``SystemError`` says that no thread can be started.
     public struct Async: Sendable {
         fileprivate let semaphore: SharedSemaphore
 

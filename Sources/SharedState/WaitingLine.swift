@@ -9,15 +9,16 @@ extension WaitQueue {
     /// - Parameters:
     ///   - lock: if each attempt is to be made under it. The same in all calls of one queue. While another holds it, the thread waits for that, and the tasks' deadlines and
     ///     cancellations count all the same.
+    ///   - site: where it is taken, for its profile.
     ///   - attempt: what keeps the object alive has to be captured by it.
     /// - Throws: `CancellationError` when the task is cancelled; what `attempt` throws; ``OwnerDied``, with the lock released; ``SystemError`` when no thread can be started.
     func waitAsynchronously<R: Sendable>(
-        until deadline: Deadline, under lock: SharedLock? = nil, _ attempt: @escaping @Sendable () throws -> R?
+        until deadline: Deadline, under lock: SharedLock? = nil, at site: CallSite? = nil, _ attempt: @escaping @Sendable () throws -> R?
     ) async throws -> R? {
         /// - Returns: nil when another holds the lock; and within, when the attempt has come to nothing.
         @Sendable func attemptUnderLock() throws -> R?? {
             guard let lock else { return .some(try attempt()) }
-            return try lock.withLockIfFree(CallSite(#fileID, #line), afterDeath: { try lock.refuse($0) }, attempt)
+            return try lock.withLockIfFree(site ?? CallSite(#fileID, #line), afterDeath: { try lock.refuse($0) }, attempt)
         }
         try Task.checkCancellation()
         if lock?.conclude(.none) ?? true || deadline.hasPassed, case .some(.some(let result)) = try attemptUnderLock() { return result }

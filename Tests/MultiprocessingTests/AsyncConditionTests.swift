@@ -197,6 +197,19 @@ extension PublicInterface {
             }
         }
 
+        /// In the lock's profile a condition's waits stand where they were called.
+        @Test func profilesNameTheCaller() async throws {
+            let lock = try SharedLock(name: "with a condition", kind: .adaptive, profiling: true)
+            let condition = try SharedCondition(lock: lock)
+            // Of holds one in 64 is timed.
+            for _ in 0..<1_000 {
+                try lock.withLock { _ = try condition.wait(timeout: .zero) }
+                _ = try await condition.async.withLock(timeout: .zero, when: { false }) {}
+            }
+            let sites = (lock.profile.holdingSites + lock.profile.waitingSites).map(\.site.file)
+            #expect(!sites.isEmpty && sites.allSatisfy { $0.hasSuffix("AsyncConditionTests.swift") }, "\(sites)")
+        }
+
         /// What a task's functions hold on to goes when it is done, and may cancel another that waits.
         @Test func whatGoesCancelsAnother() async throws {
             let condition = try SharedCondition(lock: try SharedLock())
