@@ -131,7 +131,12 @@ struct MessageRing {
                 taken.pointee.store(position &+ 1, ordering: .sequentiallyConsistent)
                 if message.block != 0 || message.handles > 0, let keeper = Keeper.of(block) {
                     if message.block != 0 { arena.adopt(message.block) }
-                    keptObjects(keeper).handOver(message) { isNamed($0) }
+                    var named: Set<UInt64>?
+                    keptObjects(keeper).handOver(message) { handle in
+                        if message.handles <= Self.fewHandles { return isNamed(handle) }
+                        if named == nil { named = namedObjects() }
+                        return named?.contains(handle) ?? false
+                    }
                 }
                 return message
             }
@@ -184,6 +189,18 @@ struct MessageRing {
         var position = taken.pointee.load(ordering: .relaxed)
         let end = put.pointee.load(ordering: .relaxed)
         while position != end, body(slot(position).load(as: Message.self)) { position &+= 1 }
+    }
+
+    /// Up to how many handles of one message are looked for one by one: a set takes some fifty times as long to make as to look through what goes into it.
+    private static let fewHandles = 64
+
+    private func namedObjects() -> Set<UInt64> {
+        var named: Set<UInt64> = []
+        forEachMessage { message in
+            message.forEachHandle(in: arena) { named.insert($0) }
+            return true
+        }
+        return named
     }
 
     /// Whether a message that is in the ring names the object at `handle`.
