@@ -109,18 +109,19 @@ struct SegmentRequest: BitwiseCopyable {
 
 /// The side of those who did not create the segment.
 enum SegmentClient {
-    static func open(_ name: String, at address: String) throws -> SealedMemory {
-        guard let number = try ask(SegmentRequest.open, name, at: address) else { throw missing(name) }
+    static func open(_ name: String, at address: String, until deadline: Deadline?) throws -> SealedMemory {
+        guard let number = try ask(SegmentRequest.open, name, at: address, until: deadline) else { throw missing(name) }
         return try SealedMemory(received: number)
     }
 
-    static func unlink(_ name: String, at address: String) throws {
-        if let number = try ask(SegmentRequest.unlink, name, at: address) { close(number) }
+    static func unlink(_ name: String, at address: String, until deadline: Deadline?) throws {
+        if let number = try ask(SegmentRequest.unlink, name, at: address, until: deadline) { close(number) }
     }
 
-    private static func ask(_ order: UInt32, _ name: String, at address: String) throws -> Int32? {
+    private static func ask(_ order: UInt32, _ name: String, at address: String, until deadline: Deadline?) throws -> Int32? {
         do {
-            return try LocalClient.ask(SegmentRequest(order: order), at: address, expecting: SegmentRequest(order: 0)).descriptor.first
+            return try LocalClient.ask(SegmentRequest(order: order), at: address, until: deadline, expecting: SegmentRequest(order: 0))
+                .descriptor.first
         } catch let failure as LocalClient.Failure {
             switch failure {
             case .absent: throw missing(name)

@@ -68,15 +68,30 @@ public final class SharedMemory: Sendable {
     }
 
     /// Opens the segment that another process, or this one, has created. Blocks until its creator answers, some 100 µs where the segment is there, and at most 10 s.
-    /// - Throws: ``SharedMemoryError`` when there is none of this name, and for a name that cannot be; `SystemError` when the process has no descriptors left.
+    /// - Throws: ``SharedMemoryError`` when there is none of this name, for a name that cannot be, and when its creator does not answer; `SystemError` when the process has no descriptors left.
     public static func open(name: String) throws -> SharedMemory {
-        SharedMemory(name, try SegmentClient.open(name, at: try SegmentNames.address(of: name)))
+        try open(name, until: nil)
+    }
+
+    /// As ``open(name:)``, but blocks for `timeout` at most.
+    /// - Throws: as that, and ``SharedMemoryError`` when the creator has not answered by then.
+    public static func open(name: String, timeout: Duration) throws -> SharedMemory { try open(name, until: Deadline(after: timeout)) }
+
+    private static func open(_ name: String, until deadline: Deadline?) throws -> SharedMemory {
+        SharedMemory(name, try SegmentClient.open(name, at: try SegmentNames.address(of: name), until: deadline))
     }
 
     /// Frees a name, whoever has created it. Who has the segment open keeps it; another can be created under the name at once.
     /// Blocks until its creator answers, some 100 µs, and at most 10 s.
-    /// - Throws: ``SharedMemoryError`` when there is no segment of this name.
-    public static func unlink(name: String) throws { try SegmentClient.unlink(name, at: try SegmentNames.address(of: name)) }
+    /// - Throws: ``SharedMemoryError`` when there is no segment of this name, or its creator does not answer.
+    public static func unlink(name: String) throws { try unlink(name, until: nil) }
+
+    /// As ``unlink(name:)``, but blocks for `timeout` at most. When its creator has not answered by then, it may still free the name when it does.
+    public static func unlink(name: String, timeout: Duration) throws { try unlink(name, until: Deadline(after: timeout)) }
+
+    private static func unlink(_ name: String, until deadline: Deadline?) throws {
+        try SegmentClient.unlink(name, at: try SegmentNames.address(of: name), until: deadline)
+    }
 
     /// Calls `body` with the memory, in place, while other processes may read and write it. The pointer must not be used after `body` has returned.
     public func withUnsafeMutableBytes<R>(_ body: (UnsafeMutableRawBufferPointer) throws -> R) rethrows -> R {

@@ -207,7 +207,7 @@ final class WaitingLine: @unchecked Sendable {
                 continue
             }
             (attempts, request) = (0, .none)
-            if waiter == nil {
+            guard let waiter else {
                 // No room in the queue: it looks by itself, less and less often, until there is.
                 usleep(pause)
                 pause = min(2 * pause, Self.longestPause)
@@ -215,7 +215,6 @@ final class WaitingLine: @unchecked Sendable {
                 Self.lock.withLock { place = waiter?.place }
                 continue
             }
-            guard let waiter else { continue }
             if isNotified {
                 // They were cancelled, or told of a death: another process may have use for it.
                 if !isUsed { queue.notify() }

@@ -146,14 +146,20 @@ extension PublicInterface {
             let name = newName()
             let program = try Program("HostFixture", "segment-keep", name, "8")
             #expect(program.readLine() == "ready")
-            program.send(SIGSTOP)
-            // All its threads.
-            var status: Int32 = 0
-            #expect(waitpid(program.pid, &status, WUNTRACED) == program.pid)
-            let error = try errorThrown(SharedMemoryError.self) { try SharedMemory.open(name: name) }
+            func stop() {
+                program.send(SIGSTOP)
+                // All its threads.
+                var status: Int32 = 0
+                #expect(waitpid(program.pid, &status, WUNTRACED) == program.pid)
+            }
+            stop()
+            let error = try errorThrown(SharedMemoryError.self) { try SharedMemory.open(name: name, timeout: .milliseconds(20)) }
             #expect(error.description.contains("does not answer"))
             program.send(SIGCONT)
             #expect(number(in: try SharedMemory.open(name: name)) == program.pid)
+            stop()
+            #expect(throws: SharedMemoryError.self) { try SharedMemory.unlink(name: name, timeout: .milliseconds(20)) }
+            program.send(SIGCONT)
         }
 
         /// Even the first use of the library can be repeated.
