@@ -30,7 +30,7 @@ extension PublicInterface {
             let event = try SharedEvent()
             let queue = try SharedQueue<Int>(capacity: 1)
             let lock = try SharedLock()
-            try lock.lock()
+            let holder = try Holder { try lock.withLock($0) }
             let tasks = [
                 Task { try await semaphore.async.acquire() }, Task { try await event.async.wait() },
                 Task { _ = try await queue.async.get() },
@@ -53,7 +53,7 @@ extension PublicInterface {
             #expect(isOver)
             if !isOver { child.kill() }
             try #expect(child.result() == [true, true, true, true])
-            try lock.unlock()
+            holder.release()
             try semaphore.release()
             try event.set()
             try queue.put(1)
