@@ -14,20 +14,15 @@ package enum HandleRegistry {
         if counts.increment(block.offset) { block.addHolder(CurrentProcess.identity(in: block.arena)) }
     }
 
-    static func release(_ block: ObjectBlock) {
+    /// - Parameter owner: of a lock, where the token is of the thread that holds it. If that is one of this process, the last handle stays, for as long as the process:
+    ///   the thread's list names the lock's memory, or the C library's does, so it must not become another's.
+    static func release(_ block: ObjectBlock, ownedBy owner: FutexWord? = nil) {
         lock.lock()
-        let word = counts.decrement(block.offset) ? block.endHold(of: CurrentProcess.identity(in: block.arena)) : nil
-        lock.unlock()
-        if let word { block.freeUnlessHeld(word) }
-    }
-
-    /// The same of a lock that a thread of this process may hold, by the token in `owner`: the last handle to such a one stays, for as long as the process. The
-    /// thread's list names the lock's memory, or the C library's does, so it must not become another's.
-    static func release(_ block: ObjectBlock, ownedBy owner: FutexWord) {
-        lock.lock()
-        // Who takes it has a handle: with the last one in hand, nobody can.
-        let isHeld = counts.count(block.offset) == 1 && ThreadRecords.isOwn(owner.pointee.load(ordering: .relaxed), in: block.arena)
-        let isLast = !isHeld && counts.decrement(block.offset)
+        // Who takes a lock has a handle: with the last one in hand, nobody can.
+        let stays = owner.map {
+            counts.count(block.offset) == 1 && ThreadRecords.isOwn($0.pointee.load(ordering: .relaxed), in: block.arena)
+        }
+        let isLast = stays != true && counts.decrement(block.offset)
         let word = isLast ? block.endHold(of: CurrentProcess.identity(in: block.arena)) : nil
         lock.unlock()
         if let word { block.freeUnlessHeld(word) }

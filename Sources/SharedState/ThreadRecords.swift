@@ -157,19 +157,21 @@ package enum ThreadRecords {
 
     /// Whether the thread that `token` stands for can still release what it holds.
     static func isLive(_ token: UInt32, in arena: Arena) -> Bool {
-        let index = Int(token & 0x1fff) - 1
-        guard index >= 0 else { return false }
-        let current = arena.word(record(index)).pointee.load(ordering: .acquiring)
-        return current & 15 == 1 && UInt32(truncatingIfNeeded: current >> 32) & 0x1ffff == token >> 13
-            && ProcessTable.isLive(UInt32(truncatingIfNeeded: current >> 4) & 0xfff_ffff, in: arena)
+        process(of: token, in: arena).map { ProcessTable.isLive($0, in: arena) } ?? false
     }
 
     /// Whether what stands in a lock's word is the token of a thread of this process that has not ended.
     static func isOwn(_ word: UInt32, in arena: Arena) -> Bool {
-        let token = word & tokenMask
-        guard token != 0, isLive(token, in: arena) else { return false }
-        let current = arena.word(record(Int(token & 0x1fff) - 1)).pointee.load(ordering: .acquiring)
-        return UInt32(truncatingIfNeeded: current >> 4) & 0xfff_ffff == CurrentProcess.identity(in: arena).bits
+        process(of: word & tokenMask, in: arena) == CurrentProcess.identity(in: arena).bits
+    }
+
+    /// The process of the thread that `token` stands for; nil when the thread has ended.
+    private static func process(of token: UInt32, in arena: Arena) -> UInt32? {
+        let index = Int(token & 0x1fff) - 1
+        guard index >= 0 else { return nil }
+        let current = arena.word(record(index)).pointee.load(ordering: .acquiring)
+        guard current & 15 == 1, UInt32(truncatingIfNeeded: current >> 32) & 0x1ffff == token >> 13 else { return nil }
+        return UInt32(truncatingIfNeeded: current >> 4) & 0xfff_ffff
     }
 
     static func releaseLocks(ofProcess process: UInt32, in arena: Arena) {
