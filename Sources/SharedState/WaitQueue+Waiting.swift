@@ -90,18 +90,28 @@ extension WaitQueue {
 
     /// Waits where there is no room in the queue, by looking again and again: less and less often, as hundreds that wait long would keep a processor busy.
     func poll<R>(until deadline: Deadline, _ cancellation: WaitCancellation?, _ attempt: () throws -> R?) throws -> R? {
-        var pause: Int64 = 1_000_000
+        var pause = PollingPause()
         while true {
-            let nap = deadline.isNever ? pause : min(pause, deadline.remaining)
-            if nap > 0 {
-                var time = timespec(tv_sec: 0, tv_nsec: Int(nap))
-                nanosleep(&time, nil)
-            }
-            pause = min(2 * pause, 32_000_000)
+            pause.sleep(until: deadline)
             if cancellation?.isCancelled == true { throw CancellationError() }
             if let result = try attempt() { return result }
             if deadline.hasPassed { return nil }
         }
+    }
+}
+
+/// The pauses of who looks again and again: from 1 ms to 32.
+struct PollingPause {
+    private var next: Int64 = 1_000_000
+
+    /// Sleeps for the next pause, until `deadline` at most.
+    mutating func sleep(until deadline: Deadline) {
+        let nap = deadline.isNever ? next : min(next, deadline.remaining)
+        if nap > 0 {
+            var time = timespec(tv_sec: 0, tv_nsec: Int(nap))
+            nanosleep(&time, nil)
+        }
+        next = min(2 * next, 32_000_000)
     }
 }
 

@@ -182,13 +182,10 @@ final class WaitingLine: @unchecked Sendable {
 
     // MARK: The thread
 
-    private static let firstPause: useconds_t = 1_000
-    private static let longestPause: useconds_t = 32_000
-
     private func serve() {
         var waiter = queue.enter()
         Self.lock.withLock { place = waiter?.place }
-        var pause = Self.firstPause
+        var pause = PollingPause()
         // Their attempts keep the object, until the thread has left its queue.
         var current: [WaitingTask] = []
         var isNotified = false
@@ -209,8 +206,7 @@ final class WaitingLine: @unchecked Sendable {
             (attempts, request) = (0, .none)
             guard let waiter else {
                 // No room in the queue: it looks by itself, less and less often, until there is.
-                usleep(pause)
-                pause = min(2 * pause, Self.longestPause)
+                pause.sleep(until: Self.lock.withLock { nextDeadline })
                 waiter = queue.enter()
                 Self.lock.withLock { place = waiter?.place }
                 continue
